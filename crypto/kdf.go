@@ -1,0 +1,87 @@
+package crypto
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"golang.org/x/crypto/scrypt"
+)
+
+// SaltSize is the length of a key file's salt in bytes.
+const SaltSize = 64
+
+// KDFParams are scrypt's cost parameters. One derivation takes 128*N*R bytes
+// of memory.
+type KDFParams struct {
+	N int // cost: a power of two
+	R int // block size
+	P int // how often the work is repeated
+}
+
+// validate refuses what scrypt can't compute and what would take more memory
+// than 2 GiB, so that a hostile key file can't exhaust the machine.
+func (p KDFParams) validate() error {
+	switch {
+	case p.N <= 1 || bits.OnesCount(uint(p.N)) != 1:
+		return fmt.Errorf("invalid scrypt parameter N=%d: want a power of two above 1", p.N)
+	case p.R < 1 || p.P < 1 || p.R >= 1<<30 || p.P >= 1<<30 || p.R*p.P >= 1<<30:
+		return fmt.Errorf("invalid scrypt parameters r=%d, p=%d: want at least 1 each and a product below 2^30", p.R, p.P)
+	case p.N > (1<<31-1)/128/p.R:
+		return fmt.Errorf("invalid scrypt parameters N=%d, r=%d: more than 2 GiB of memory", p.N, p.R)
+	}
+	return nil
+}
+
+// deriveKey turns a password into the key that seals the master key.
+func deriveKey(password string, salt []byte, p KDFParams) (*Key, error) {
+	if err := p.validate(); err != nil {
+		return nil, err
+	}
+	if len(salt) != SaltSize {
+		return nil, fmt.Errorf("invalid salt of %d bytes, want %d", len(salt), SaltSize)
+	}
+	raw, err := scrypt.Key([]byte(password), salt, p.N, p.R, p.P, keySize)
+	if err != nil {
+		return nil, fmt.Errorf("scrypt: %w", err)
+	}
+	return keyFromBytes(raw)
+}
+
+const (
+	calibrationTime   = 500 * time.Millisecond
+	calibrationMemory = 60 << 20 // bytes
+)
+
+// CalibrateKDF chooses parameters such that one derivation takes about half a
+// second on this machine and at most 60 MiB: r is 8, N the largest power of
+// two that fits the memory and the time, p fills what time is left. These are
+// the limits that restic uses, so keys of either program cost the same.
+func CalibrateKDF() (KDFParams, error) {
+	p := KDFParams{N: 2, R: 8, P: 1}
+	for 128*p.R*p.N*2 < calibrationMemory {
+		p.N *= 2
+	}
+	for {
+		took, err := timeKDF(p)
+		if err != nil {
+			return KDFParams{}, err
+		}
+		if took <= calibrationTime {
+			p.P = max(1, int(calibrationTime/took))
+			return p, nil
+		}
+		if p.N <= 1<<10 {
+			return KDFParams{}, errors.New("scrypt calibration: this machine is too slow to measure")
+		}
+		p.N /= 2
+	}
+}
+
+func timeKDF(p KDFParams) (time.Duration, error) {
+	salt := make([]byte, SaltSize)
+	start := time.Now()
+	_, err := scrypt.Key([]byte("calibration"), salt, p.N, p.R, p.P, keySize)
+	return max(time.Since(start), 1), err
+}

@@ -1,0 +1,2 @@
+// Package index knows which blob is in which pack, and where.
+package index
