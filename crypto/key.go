@@ -113,9 +113,9 @@ func (k *Key) Seal(dst, plaintext []byte) []byte {
 }
 
 // Open verifies sealed and appends its plaintext, len(sealed)-[Overhead]
-// bytes, to dst. Decryption in place is sealed[IVSize:IVSize] as dst;
-// otherwise dst's spare capacity must not overlap sealed. Nothing is
-// decrypted unless the MAC fits; then the error is [ErrUnauthenticated].
+// bytes, to dst, whose spare capacity must not overlap sealed (but see
+// [Key.OpenInPlace]). Nothing is decrypted unless the MAC fits; if it does
+// not, the error is [ErrUnauthenticated].
 func (k *Key) Open(dst, sealed []byte) ([]byte, error) {
 	if len(sealed) < Overhead {
 		return nil, fmt.Errorf("sealed object of %d bytes is shorter than its overhead of %d: %w",
@@ -132,6 +132,15 @@ func (k *Key) Open(dst, sealed []byte) ([]byte, error) {
 	dst = grow(dst, len(ciphertext))
 	cipher.NewCTR(k.block, iv).XORKeyStream(dst[start:], ciphertext)
 	return dst, nil
+}
+
+// OpenInPlace is Open with the plaintext in sealed's own memory, which it
+// overwrites.
+func (k *Key) OpenInPlace(sealed []byte) ([]byte, error) {
+	if len(sealed) < Overhead {
+		return k.Open(nil, sealed)
+	}
+	return k.Open(sealed[IVSize:IVSize], sealed)
 }
 
 // grow extends b by n bytes of undefined content.

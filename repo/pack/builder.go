@@ -1,0 +1,204 @@
+package pack
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"slices"
+
+	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/index"
+	"github.com/garner-backup/garner/repo/backend"
+)
+
+// Builder assembles one pack, in memory or, for large packs, in a temporary
+// file that has no name. It is not safe for concurrent use.
+type Builder struct {
+	key   *crypto.Key
+	blobs []index.Blob
+	size  int64 // bytes of blobs so far
+
+	mem []byte // the blobs, unless there is a file
+
+	file *os.File  // nil: in memory
+	sum  hash.Hash // of what went to file
+}
+
+// NewBuilder returns a Builder that keeps the pack in buf, whose content is
+// overwritten and whose capacity should hold a whole pack.
+func NewBuilder(key *crypto.Key, buf []byte) *Builder {
+	return &Builder{key: key, mem: buf[:0]}
+}
+
+// NewFileBuilder returns a Builder that keeps the pack in a temporary file
+// below dir, or the system's folder for such files if dir is empty.
+func NewFileBuilder(key *crypto.Key, dir string) (*Builder, error) {
+	f, err := os.CreateTemp(dir, "garner-pack-")
+	if err != nil {
+		return nil, fmt.Errorf("temporary file for a pack: %w", err)
+	}
+	// Without a name nothing is left behind, however the process ends. Where
+	// an open file can't be removed, Close does it.
+	_ = os.Remove(f.Name())
+	return &Builder{key: key, file: f, sum: sha256.New()}, nil
+}
+
+// Add appends a sealed blob. Of b only handle and UncompressedLength count;
+// the rest follows from sealed, which Add copies.
+func (b *Builder) Add(blob index.Blob, sealed []byte) error {
+	if err := b.begin(blob, int64(len(sealed))); err != nil {
+		return err
+	}
+	return b.write(sealed)
+}
+
+// AddStream appends a sealed blob that write produces piece by piece. After
+// an error the Builder is of no use.
+func (b *Builder) AddStream(blob index.Blob, write func(w io.Writer) error) error {
+	if err := b.begin(blob, 0); err != nil {
+		return err
+	}
+	var n int64
+	err := write(writerFunc(func(p []byte) error {
+		n += int64(len(p))
+		return b.write(p)
+	}))
+	if err != nil {
+		return err
+	}
+	return b.extend(n)
+}
+
+type writerFunc func(p []byte) error
+
+func (f writerFunc) Write(p []byte) (int, error) { return len(p), f(p) }
+
+// begin enters a blob of size stored bytes at the end of the pack.
+func (b *Builder) begin(blob index.Blob, size int64) error {
+	if len(b.blobs) == MaxBlobs {
+		return errors.New("pack is full")
+	}
+	blob.Offset, blob.Length = uint32(b.size), 0
+	b.blobs = append(b.blobs, blob)
+	return b.extend(size)
+}
+
+// extend makes the last blob longer by n stored bytes.
+func (b *Builder) extend(n int64) error {
+	last := &b.blobs[len(b.blobs)-1]
+	if b.size+n > 1<<32-1 {
+		return fmt.Errorf("blob %v does not fit into a pack: more than 4 GiB", last.BlobHandle)
+	}
+	last.Length += uint32(n)
+	b.size += n
+	return nil
+}
+
+// LastBlob returns the blob added last and its stored bytes. The Builder must
+// be one with a file.
+func (b *Builder) LastBlob() (index.Blob, *io.SectionReader) {
+	last := b.blobs[len(b.blobs)-1]
+	return last, io.NewSectionReader(b.file, int64(last.Offset), int64(last.Length))
+}
+
+func (b *Builder) write(p []byte) error {
+	if b.file == nil {
+		b.mem = append(b.mem, p...)
+		return nil
+	}
+	b.sum.Write(p)
+	if _, err := b.file.Write(p); err != nil {
+		return fmt.Errorf("temporary file for a pack: %w", err)
+	}
+	return nil
+}
+
+// Size returns the bytes of blobs added so far, without the header.
+func (b *Builder) Size() int64 { return b.size }
+
+// Spare returns how many bytes fit before a Builder in memory has to grow.
+func (b *Builder) Spare() int64 {
+	return int64(cap(b.mem)-len(b.mem)) - Trailer - int64(len(b.blobs)+1)*compressedEntrySize
+}
+
+// Empty reports whether nothing was added.
+func (b *Builder) Empty() bool { return len(b.blobs) == 0 }
+
+// Full reports whether no further blob fits into the header.
+func (b *Builder) Full() bool { return len(b.blobs) >= MaxBlobs }
+
+// Merge moves the blobs of other, which is in memory like b, behind those of b.
+func (b *Builder) Merge(other *Builder) error {
+	for _, blob := range other.blobs {
+		sealed := other.mem[blob.Offset : int(blob.Offset)+int(blob.Length)]
+		if err := b.Add(blob, sealed); err != nil {
+			return err
+		}
+	}
+	other.blobs, other.mem, other.size = nil, other.mem[:0], 0
+	return nil
+}
+
+// Pack is a finished pack, ready to be stored.
+type Pack struct {
+	ID      crypto.ID
+	Blobs   []index.Blob
+	Content backend.Content
+}
+
+// Finish appends the header and returns the pack. The Builder must not be
+// used after that but for Close, and Close not before the pack is stored.
+func (b *Builder) Finish() (*Pack, error) {
+	if b.Empty() {
+		return nil, errors.New("pack without blobs")
+	}
+	plain := appendHeader(make([]byte, 0, len(b.blobs)*compressedEntrySize), b.blobs)
+	header := b.key.Seal(make([]byte, 0, len(plain)+Trailer), plain)
+	header = binary.LittleEndian.AppendUint32(header, uint32(len(header)))
+	if err := b.checkHeader(header); err != nil {
+		return nil, err
+	}
+	if err := b.write(header); err != nil {
+		return nil, err
+	}
+	p := &Pack{Blobs: b.blobs}
+	if b.file == nil {
+		p.ID, p.Content = crypto.Hash(b.mem), backend.Bytes(b.mem)
+		return p, nil
+	}
+	p.ID = crypto.ID(b.sum.Sum(nil))
+	p.Content = io.NewSectionReader(b.file, 0, b.size+int64(len(header)))
+	return p, nil
+}
+
+// checkHeader reads the header back as a reader will. A header that was
+// damaged in memory would make the whole pack unreadable.
+func (b *Builder) checkHeader(header []byte) error {
+	total := b.size + int64(len(header))
+	got, err := openHeader(b.key, header[:len(header)-lengthSize], total)
+	if err != nil {
+		return fmt.Errorf("pack header does not read back: %w", err)
+	}
+	if !slices.Equal(got, b.blobs) {
+		return errors.New("pack header does not read back: other blobs than were added")
+	}
+	return nil
+}
+
+// Close releases the temporary file, if there is one, and returns the buffer
+// of a Builder in memory for the next one.
+func (b *Builder) Close() []byte {
+	if b.file != nil {
+		name := b.file.Name()
+		b.file.Close()
+		_ = os.Remove(name) // gone already, except on Windows
+		b.file = nil
+	}
+	buf := b.mem
+	b.mem = nil
+	return buf[:0]
+}
