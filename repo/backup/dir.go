@@ -1,0 +1,260 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/repo/source"
+	"github.com/garner-backup/garner/repo/tree"
+)
+
+// batchSize is how many entries of a folder are worked on in one go: enough
+// that handing them over costs nothing to speak of, few enough that a folder
+// of many small files keeps all workers busy.
+const batchSize = 32
+
+// dirPath is a folder's path in the snapshot, nil for the root. It is joined
+// only when someone asks.
+type dirPath struct {
+	parent *dirPath
+	name   string
+}
+
+func (p *dirPath) join(name string) string {
+	if p == nil {
+		return "/" + name
+	}
+	return p.parent.join(p.name) + "/" + name
+}
+
+// batch is some entries of a folder, in order.
+type batch struct {
+	names []string
+	old   [batchSize]tree.Node // what the parent snapshot has under the name
+	known [batchSize]bool      // whether it has anything
+
+	nodes []byte // JSON of the entries' nodes, each with a comma behind it
+	count int    // of nodes
+	err   error  // ends the backup
+	done  <-chan struct{}
+}
+
+// dirContent is what saving a folder's entries gives.
+type dirContent struct {
+	tree    crypto.ID
+	entries int
+	added   Added // the tree blob; the entries are counted on their own
+}
+
+// saveDir stores the entries of a folder and then its tree. An error that is
+// not a *repoError means that the folder can't be read.
+func (a *archiver) saveDir(ctx context.Context, d source.Dir, path *dirPath, parent crypto.ID) (dirContent, error) {
+	names, err := d.Names()
+	if err != nil {
+		return dirContent{}, err
+	}
+	old := a.openOld(ctx, path, parent)
+	defer old.close()
+	spool := newTreeSpool()
+	defer spool.close()
+	if err := a.saveEntries(ctx, d, path, names, old, spool); err != nil {
+		return dirContent{}, &repoError{err}
+	}
+	return a.saveTree(ctx, spool)
+}
+
+// saveEntries cuts names into batches and appends their nodes to spool in
+// order. A window of batches is under way at the same time, so that memory
+// does not grow with the number of names.
+func (a *archiver) saveEntries(ctx context.Context, d source.Dir, path *dirPath, names []string, old *oldTree, spool *treeSpool) error {
+	var window []*batch
+	var err error
+	for err == nil && (len(names) > 0 || len(window) > 0) {
+		for len(names) > 0 && len(window) <= cap(a.slots) {
+			b := a.newBatch(names[:min(batchSize, len(names))], old)
+			names = names[len(b.names):]
+			work := func() { b.err = a.saveBatch(ctx, d, path, b) }
+			if len(names) == 0 && len(window) == 0 {
+				b.done = runHere(work) // a small folder: nothing to overlap with
+			} else {
+				b.done = a.fork(work)
+			}
+			window = append(window, b)
+		}
+		<-window[0].done
+		if err = window[0].err; err == nil {
+			err = spool.append(window[0].nodes, window[0].count)
+		}
+		a.batches.Put(window[0])
+		window = window[1:]
+	}
+	for _, b := range window {
+		<-b.done // they use d, which the caller closes
+	}
+	return err
+}
+
+// newBatch pairs names with the nodes of the parent snapshot's folder.
+func (a *archiver) newBatch(names []string, old *oldTree) *batch {
+	b, _ := a.batches.Get().(*batch)
+	if b == nil {
+		b = new(batch)
+	}
+	b.names, b.nodes, b.count, b.err = names, b.nodes[:0], 0, nil
+	for i, name := range names {
+		b.known[i] = old.find(name, &b.old[i])
+	}
+	return b
+}
+
+// saveBatch saves the entries one by one. Its error ends the backup; what
+// concerns one entry is reported.
+func (a *archiver) saveBatch(ctx context.Context, d source.Dir, path *dirPath, b *batch) error {
+	var n tree.Node
+	for i, name := range b.names {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		var old *tree.Node
+		if b.known[i] {
+			old = &b.old[i]
+		}
+		n = tree.Node{}
+		ok, err := a.saveEntry(ctx, d, path, name, old, &n)
+		var fatal *repoError
+		if errors.As(err, &fatal) {
+			return fatal.err
+		}
+		if err != nil {
+			a.report(path.join(name), err)
+		}
+		if !ok {
+			continue
+		}
+		nodes, err := tree.AppendNode(b.nodes, &n)
+		if err != nil {
+			a.report(path.join(name), err)
+			continue
+		}
+		b.nodes = append(nodes, ',')
+		b.count++
+	}
+	return nil
+}
+
+// saveEntry fills n with an entry's metadata and stores its content. It
+// returns false if the entry is left out, with an error unless that is how it
+// should be; an error with true means that n lacks some metadata.
+func (a *archiver) saveEntry(ctx context.Context, d source.Dir, path *dirPath, name string, old, n *tree.Node) (bool, error) {
+	start := time.Now()
+	included, err := d.Lstat(name, n)
+	if err != nil || !included {
+		return false, err
+	}
+	switch n.Type {
+	case tree.TypeFile:
+		return a.saveFile(ctx, d, path, name, old, n, start)
+	case tree.TypeDir:
+		return a.saveSubdir(ctx, d, path, name, old, n, start)
+	}
+	return keep(d.Finish(name, n))
+}
+
+// keep tells apart what leaves an entry out and what only leaves it
+// incomplete.
+func keep(err error) (bool, error) {
+	var incomplete *source.MetadataError
+	return err == nil || errors.As(err, &incomplete), err
+}
+
+func (a *archiver) saveSubdir(ctx context.Context, d source.Dir, path *dirPath, name string, old, n *tree.Node, start time.Time) (bool, error) {
+	sub, err := d.OpenDir(name)
+	if err != nil {
+		return false, err
+	}
+	defer sub.Close()
+	oldTree := noTree
+	if old != nil && old.Type == tree.TypeDir {
+		oldTree = old.Subtree
+	}
+	content, err := a.saveDir(ctx, sub, &dirPath{parent: path, name: name}, oldTree)
+	if err != nil {
+		return false, err
+	}
+	n.Subtree = content.tree
+	ok, err := keep(d.Finish(name, n))
+	if ok {
+		a.saved(path, n, compare(old, n), start, content.added)
+	}
+	return ok, err
+}
+
+// compare says how n relates to the parent snapshot's node.
+func compare(old, n *tree.Node) Action {
+	switch {
+	case old == nil || old.Type != n.Type:
+		return New
+	case old.Equal(n):
+		return Unmodified
+	}
+	return Changed
+}
+
+func (a *archiver) saveFile(ctx context.Context, d source.Dir, path *dirPath, name string, old, n *tree.Node, start time.Time) (bool, error) {
+	if old != nil && a.sameFile(old, n) {
+		if a.haveContent(old) {
+			n.Content = old.Content
+			if n.Content == nil {
+				n.Content = []crypto.ID{}
+			}
+			ok, err := keep(d.Finish(name, n))
+			if ok {
+				a.processed(int64(n.Size))
+				a.saved(path, n, Unmodified, start, Added{})
+			}
+			return ok, err
+		}
+		a.report(path.join(name), errLostContent)
+	}
+	a.starting(path, name)
+	f, err := d.OpenFile(name, n)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	content, err := a.saveContent(ctx, f)
+	if err != nil {
+		return false, err
+	}
+	n.Content, n.Size = content.ids, uint64(content.size)
+	ok, err := keep(f.Finish(n))
+	if ok {
+		a.saved(path, n, compare(old, n), start, content.added)
+	}
+	return ok, err
+}
+
+var errLostContent = errors.New("the repository lacks parts of this file although it has not changed; reading it again")
+
+// sameFile reports whether a file's metadata says that its content is that of
+// the parent snapshot. Devices are not compared: their numbers change from
+// one boot to the next.
+func (a *archiver) sameFile(old, n *tree.Node) bool {
+	return old.Type == tree.TypeFile &&
+		old.Size == n.Size &&
+		old.ModTime.Equal(n.ModTime) &&
+		(a.opts.IgnoreInode || a.opts.IgnoreCtime || old.ChangeTime.Equal(n.ChangeTime)) &&
+		(a.opts.IgnoreInode || old.Inode == n.Inode)
+}
+
+// haveContent reports whether the repository has all chunks of a file.
+func (a *archiver) haveContent(old *tree.Node) bool {
+	for _, id := range old.Content {
+		if !a.repo.HasBlob(dataHandle(id)) {
+			return false
+		}
+	}
+	return old.Size == 0 || len(old.Content) > 0
+}

@@ -1,0 +1,266 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/garner-backup/garner/chunk"
+	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/index"
+)
+
+const (
+	// smallFile is the size below which a file is one chunk: it never meets
+	// the chunker.
+	smallFile = chunk.DefaultMinSize
+	// blockSize is how much of a large file is read at a time. A block holds
+	// whole chunks; it grows if a chunk does not fit.
+	blockSize = 4 << 20
+)
+
+// fileContent is what saving a file's content gives.
+type fileContent struct {
+	ids   []crypto.ID
+	size  int64
+	added Added
+	err   error // the first of a chunk
+}
+
+// repoError marks an error that ends the whole backup, as opposed to one of
+// the file that is being read.
+type repoError struct{ err error }
+
+func (e *repoError) Error() string { return e.err.Error() }
+func (e *repoError) Unwrap() error { return e.err }
+
+// saveContent reads f to its end and stores its chunks.
+func (a *archiver) saveContent(ctx context.Context, f io.Reader) (fileContent, error) {
+	c := fileContent{ids: []crypto.ID{}}
+	b := a.blocks.get(smallFile)
+	n, err := readFull(f, b.buf[:smallFile])
+	switch {
+	case errors.Is(err, io.EOF) && n == 0:
+		b.release()
+		return c, nil
+	case errors.Is(err, io.EOF):
+		defer b.release()
+		c.size = int64(n)
+		saved, err := a.w.SaveBlob(ctx, index.DataBlob, b.buf[:n])
+		if err != nil {
+			return c, &repoError{err}
+		}
+		c.ids = append(c.ids, saved.ID)
+		c.added.data(saved, n)
+		a.processed(int64(n))
+		return c, nil
+	case err != nil:
+		b.release()
+		return c, err
+	}
+	return a.saveLargeFile(ctx, f, b)
+}
+
+// readFull reads until buf is full or f ends; the latter is io.EOF.
+func readFull(f io.Reader, buf []byte) (int, error) {
+	n := 0
+	for n < len(buf) {
+		m, err := f.Read(buf[n:])
+		n += m
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// chunkJob is a chunk on its way into the repository.
+type chunkJob struct {
+	block *block // holds data; one reference is the job's
+	data  []byte
+	id    crypto.ID
+	added Added
+	err   error
+	done  <-chan struct{}
+}
+
+// saveLargeFile cuts the file that begins with the content of first, which
+// is full, and stores its chunks, several at a time.
+func (a *archiver) saveLargeFile(ctx context.Context, f io.Reader, first *block) (fileContent, error) {
+	cutter := a.table.NewCutter()
+	b := a.blocks.get(blockSize)
+	have := copy(b.buf, first.buf[:smallFile]) // bytes of the block that are set, from a chunk's start
+	first.release()
+
+	c := fileContent{ids: []crypto.ID{}}
+	var jobs []*chunkJob
+	var cuts []int
+	var readErr error
+	for readErr == nil {
+		n, err := readFull(f, b.buf[have:])
+		readErr = err
+		have += n
+		if err := ctx.Err(); err != nil {
+			readErr = &repoError{context.Cause(ctx)}
+			break
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			break
+		}
+		cuts = cutter.Cuts(cuts[:0], b.buf[:have], err != nil)
+		start := 0
+		for _, end := range cuts {
+			jobs = append(jobs, a.saveChunk(ctx, b, b.buf[start:end]))
+			start = end
+		}
+		b, have = a.nextBlock(b, start, have)
+		jobs = c.take(jobs, false)
+	}
+	b.release()
+	c.take(jobs, true)
+	if c.err == nil && !errors.Is(readErr, io.EOF) {
+		c.err = readErr
+	}
+	return c, c.err
+}
+
+// nextBlock returns a block that begins with b.buf[start:have], the chunk
+// that is not complete yet, and has room for more. It gives b back.
+func (a *archiver) nextBlock(b *block, start, have int) (*block, int) {
+	rest := b.buf[start:have]
+	size := blockSize
+	for size < 2*len(rest) {
+		size *= 2
+	}
+	next := a.blocks.get(size)
+	n := copy(next.buf, rest)
+	b.release()
+	return next, n
+}
+
+func (a *archiver) saveChunk(ctx context.Context, b *block, data []byte) *chunkJob {
+	job := &chunkJob{block: b, data: data}
+	b.refs.Add(1)
+	job.done = a.fork(func() {
+		defer b.release()
+		h := index.BlobHandle{Type: index.DataBlob}
+		if a.zeros.is(data) {
+			h.ID = a.zeros.id
+		} else {
+			h.ID = crypto.Hash(data)
+		}
+		saved, err := a.w.SaveHashed(ctx, h, data)
+		if err != nil {
+			job.err = &repoError{err}
+			return
+		}
+		job.id = saved.ID
+		job.added.data(saved, len(data))
+		a.processed(int64(len(data)))
+	})
+	return job
+}
+
+// take adds the results of jobs, in order, up to the first that is still at
+// work, or all of them if wait is set. It returns the rest.
+func (c *fileContent) take(jobs []*chunkJob, wait bool) []*chunkJob {
+	for len(jobs) > 0 {
+		job := jobs[0]
+		if !wait && !closed(job.done) {
+			break
+		}
+		<-job.done
+		if c.err == nil {
+			c.err = job.err
+		}
+		c.ids = append(c.ids, job.id)
+		c.size += int64(len(job.data))
+		c.added.merge(job.added)
+		jobs = jobs[1:]
+	}
+	return jobs
+}
+
+func closed(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *Added) merge(o Added) {
+	s.DataBlobs += o.DataBlobs
+	s.TreeBlobs += o.TreeBlobs
+	s.DataSize += o.DataSize
+	s.DataStored += o.DataStored
+	s.TreeSize += o.TreeSize
+	s.TreeStored += o.TreeStored
+}
+
+// zeroChunk recognises the chunk that holes are cut into: as many zeros as a
+// chunk has at least. It need not be hashed each time.
+type zeroChunk struct {
+	zeros []byte
+	id    crypto.ID
+}
+
+func newZeroChunk() zeroChunk {
+	zeros := make([]byte, chunk.DefaultMinSize)
+	return zeroChunk{zeros: zeros, id: crypto.Hash(zeros)}
+}
+
+func (z *zeroChunk) is(data []byte) bool {
+	return len(data) == len(z.zeros) && bytes.Equal(data, z.zeros)
+}
+
+// block is a buffer that several chunks lie in. It goes back to its pool when
+// the last reference is released.
+type block struct {
+	buf  []byte
+	refs atomic.Int32
+	pool *blockPool
+}
+
+func (b *block) release() {
+	if b.refs.Add(-1) == 0 {
+		b.pool.put(b)
+	}
+}
+
+// blockPool keeps blocks of the two common sizes for the next file. The zero
+// value is ready for use.
+type blockPool struct{ small, large sync.Pool }
+
+func (p *blockPool) get(size int) *block {
+	pool := p.of(size)
+	var b *block
+	if pool != nil {
+		b, _ = pool.Get().(*block)
+	}
+	if b == nil {
+		b = &block{buf: make([]byte, size), pool: p}
+	}
+	b.refs.Store(1)
+	return b
+}
+
+func (p *blockPool) put(b *block) {
+	if pool := p.of(len(b.buf)); pool != nil {
+		pool.Put(b)
+	}
+}
+
+func (p *blockPool) of(size int) *sync.Pool {
+	switch size {
+	case smallFile:
+		return &p.small
+	case blockSize:
+		return &p.large
+	}
+	return nil
+}

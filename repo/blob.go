@@ -1,0 +1,188 @@
+package repo
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/index"
+	"github.com/garner-backup/garner/repo/backend"
+)
+
+// A read of several blobs from one pack is split where the gap between two
+// blobs is dearer than a request, and where it would need much memory.
+const (
+	maxReadGap  = 1 << 20
+	maxReadSize = 8 << 20
+)
+
+// scratch holds the buffers of one worker that opens or seals a blob.
+type scratch struct{ sealed, frame, plain []byte }
+
+func newScratchPool() *sync.Pool { return &sync.Pool{New: func() any { return new(scratch) }} }
+
+// LoadBlob returns the content of a blob, in buf's memory if its capacity
+// suffices. Every place where the blob is stored is tried, and all of them
+// once more, before the error is a [*CorruptError] or what the backend said.
+// A blob that the index does not know is a [*MissingBlobError].
+func (r *Repo) LoadBlob(ctx context.Context, h index.BlobHandle, buf []byte) ([]byte, error) {
+	locations := r.index.Lookup(nil, h)
+	if len(locations) == 0 {
+		return nil, &MissingBlobError{Blob: h}
+	}
+	var first error
+	for range 2 {
+		for _, l := range locations {
+			plain, err := r.loadLocation(ctx, l, buf)
+			if err == nil {
+				return plain, nil
+			}
+			if ctx.Err() != nil {
+				return nil, err
+			}
+			if first == nil {
+				first = err
+			}
+		}
+	}
+	return nil, first
+}
+
+func (r *Repo) loadLocation(ctx context.Context, l index.Location, buf []byte) ([]byte, error) {
+	s := r.scratch.Get().(*scratch)
+	defer r.scratch.Put(s)
+	h := fileHandle(backend.PackFile, l.Pack)
+	h.Metadata = l.Type == index.TreeBlob
+	sealed, err := r.be.Load(ctx, h, int64(l.Offset), int(l.Length), s.sealed)
+	if err != nil {
+		return nil, fmt.Errorf("load blob %v from %v: %w", l.BlobHandle, h, err)
+	}
+	s.sealed = sealed
+	plain, err := r.openBlob(buf, l.Blob, sealed)
+	if err != nil {
+		return nil, &CorruptError{Handle: h, Blob: &l.BlobHandle, Err: err}
+	}
+	return plain, nil
+}
+
+// openBlob opens, decompresses and verifies a stored blob, overwriting
+// sealed. The content is in buf's memory if its capacity suffices.
+func (r *Repo) openBlob(buf []byte, b index.Blob, sealed []byte) ([]byte, error) {
+	if int(b.Length) != len(sealed) {
+		return nil, fmt.Errorf("stored length %d, want %d", len(sealed), b.Length)
+	}
+	var plain []byte
+	var err error
+	if b.Compressed() {
+		var frame []byte
+		if frame, err = r.key.OpenInPlace(sealed); err == nil {
+			plain, err = r.comp.decompress(buf, frame, int(b.UncompressedLength))
+		}
+	} else {
+		plain, err = r.key.Open(buf[:0], sealed)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if crypto.Hash(plain) != b.ID {
+		return nil, errWrongHash
+	}
+	return plain, nil
+}
+
+// OpenBlob opens, decompresses and verifies a blob as it is stored in a pack,
+// for callers that have read the pack themselves. It overwrites sealed; the
+// content is in buf's memory if its capacity suffices.
+func (r *Repo) OpenBlob(buf []byte, b index.Blob, sealed []byte) ([]byte, error) {
+	return r.openBlob(buf, b, sealed)
+}
+
+// LoadFromPack reads several blobs of one pack with few requests and calls fn
+// for each, in the order of their offsets, one at a time. The content is
+// valid until fn returns. A blob that can't be read from this pack is tried
+// elsewhere, as LoadBlob does; if that fails too, fn gets the error, and the
+// others go on. LoadFromPack itself fails only if fn does or ctx is done.
+func (r *Repo) LoadFromPack(ctx context.Context, pack crypto.ID, blobs []index.Blob, fn func(b index.Blob, plain []byte, err error) error) error {
+	blobs = slices.Clone(blobs)
+	slices.SortFunc(blobs, func(a, b index.Blob) int { return cmp.Compare(a.Offset, b.Offset) })
+	s := r.scratch.Get().(*scratch)
+	defer r.scratch.Put(s)
+	for len(blobs) > 0 {
+		n := readRange(blobs)
+		if err := r.loadRange(ctx, s, pack, blobs[:n], fn); err != nil {
+			return err
+		}
+		blobs = blobs[n:]
+	}
+	return nil
+}
+
+// readRange returns how many of the blobs, which are sorted by offset, one
+// request should read.
+func readRange(blobs []index.Blob) int {
+	start, end := int64(blobs[0].Offset), int64(blobs[0].Offset)+int64(blobs[0].Length)
+	for i, b := range blobs[1:] {
+		if int64(b.Offset)-end > maxReadGap || int64(b.Offset)+int64(b.Length)-start > maxReadSize {
+			return i + 1
+		}
+		end = max(end, int64(b.Offset)+int64(b.Length))
+	}
+	return len(blobs)
+}
+
+func (r *Repo) loadRange(ctx context.Context, s *scratch, pack crypto.ID, blobs []index.Blob, fn func(b index.Blob, plain []byte, err error) error) error {
+	h := fileHandle(backend.PackFile, pack)
+	h.Metadata = blobs[0].Type == index.TreeBlob
+	start, end := int64(blobs[0].Offset), int64(0)
+	for _, b := range blobs {
+		end = max(end, int64(b.Offset)+int64(b.Length))
+	}
+	data, loadErr := r.be.Load(ctx, h, start, int(end-start), s.sealed)
+	if loadErr == nil {
+		s.sealed = data
+	}
+	for _, b := range blobs {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		err := loadErr
+		var plain []byte
+		if err == nil {
+			from := int64(b.Offset) - start
+			plain, err = r.openBlob(s.plain, b, data[from:from+int64(b.Length)])
+		}
+		if err != nil {
+			plain, err = r.LoadBlob(ctx, b.BlobHandle, s.plain)
+		}
+		if err == nil {
+			s.plain = plain
+		}
+		if err := fn(b, plain, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LoadIndex reads all index files into the table, several at a time. Callers
+// that go by snapshots list them first: a snapshot that appears later may
+// need an index that was not there yet. Index files that can't be read come
+// back together as one error, a joined [*CorruptError] each; the table then
+// holds the rest.
+func (r *Repo) LoadIndex(ctx context.Context) error {
+	var ids []crypto.ID
+	for fi, err := range r.List(ctx, backend.IndexFile) {
+		if err != nil {
+			return err
+		}
+		ids = append(ids, fi.ID)
+	}
+	return r.loadIndexFiles(ctx, ids)
+}
+
+// errFormat1Compressed refuses what no reader of version 1 could open.
+var errFormat1Compressed = errors.New("index lists compressed blobs, which repositories of version 1 can't have")

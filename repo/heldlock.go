@@ -1,0 +1,143 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/repo/backend"
+)
+
+// heldLock is the lock of a running operation. Its file is renewed under a
+// new name from time to time, so that others can see that the holder lives.
+type heldLock struct {
+	repo *Repo
+	mode LockMode
+
+	mu        sync.Mutex
+	id        crypto.ID // of the lock file now; owned by mu
+	refreshed time.Time // wall clock of the file's time; owned by mu
+	verified  time.Time // when the file was last seen; owned by mu
+	lost      error     // set once, wraps ErrLockLost; owned by mu
+}
+
+// watch renews the lock until ctx is done, and cancels with ErrLockLost as
+// cause when that is no longer possible.
+func (l *heldLock) watch(ctx context.Context, cancel context.CancelCauseFunc) {
+	for sleep(ctx, l.repo.timing.watch) == nil {
+		if err := l.ensure(ctx, true); errors.Is(err, ErrLockLost) {
+			cancel(err)
+			return
+		}
+	}
+}
+
+// ensure makes sure that the lock protects: it renews a file that is due,
+// and looks whether the file is still there if look is set or the last look
+// was a while ago. An error that is not ErrLockLost is passing; the lock
+// holds until it expires.
+func (l *heldLock) ensure(ctx context.Context, look bool) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost != nil {
+		return l.lost
+	}
+	now := l.repo.now().Round(0)
+	age := now.Sub(l.refreshed)
+	expired := age > l.repo.timing.expire
+	var err error
+	switch {
+	case age >= l.repo.timing.refresh || expired:
+		err = l.renew(ctx, expired)
+	case look || now.Sub(l.verified) >= l.repo.timing.verify:
+		err = l.verify(ctx)
+	}
+	if err != nil && expired && ctx.Err() == nil && !errors.Is(err, ErrLockLost) {
+		err = fmt.Errorf("%w: not refreshed for %v: %w", ErrLockLost, age.Round(time.Second), err)
+	}
+	if errors.Is(err, ErrLockLost) {
+		l.lost = err
+	}
+	return err
+}
+
+// verify looks whether the lock file is there. Someone who removed it takes
+// the holder for dead and may be changing the repository.
+func (l *heldLock) verify(ctx context.Context) error {
+	_, err := l.repo.be.Stat(ctx, fileHandle(backend.LockFile, l.id))
+	if errors.Is(err, backend.ErrNotExist) {
+		return fmt.Errorf("%w: another process removed lock %s", ErrLockLost, l.id.Short())
+	}
+	if err == nil {
+		l.verified = l.repo.now().Round(0)
+	}
+	return err
+}
+
+// renew writes a new lock file and then deletes the old one, so that at any
+// instant at least one is there. After the lock had expired, as happens in
+// standby, the old file must outlast the new one by the settling time: only
+// then nobody can have taken an exclusive lock in between.
+func (l *heldLock) renew(ctx context.Context, expired bool) error {
+	if err := l.verify(ctx); err != nil {
+		return err
+	}
+	id, refreshed, err := l.repo.writeLock(ctx, l.mode)
+	if err != nil {
+		return err
+	}
+	if expired {
+		err = sleep(ctx, l.repo.timing.settle)
+	}
+	if err == nil {
+		err = l.verify(ctx)
+	}
+	if err == nil {
+		err = l.repo.removeLockFile(ctx, l.id)
+	}
+	if err != nil {
+		_ = l.repo.removeLockFile(context.WithoutCancel(ctx), id) // the old one stays the lock
+		return err
+	}
+	l.id, l.refreshed, l.verified = id, refreshed, refreshed
+	return nil
+}
+
+// release removes the lock, for which it has a minute of its own.
+func (l *heldLock) release(ctx context.Context) error {
+	l.repo.lockMu.Lock()
+	l.repo.held = nil
+	l.repo.lockMu.Unlock()
+	return l.removeFile(ctx)
+}
+
+func (l *heldLock) removeFile(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, l.repo.timing.release)
+	defer cancel()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.repo.removeLockFile(ctx, l.id)
+}
+
+// guard is called before a file is stored that others rely on, and before
+// one is deleted. It fails if the lock of the running operation no longer
+// protects it. Without a lock it only looks at ctx.
+func (r *Repo) guard(ctx context.Context) error { return r.guardLooking(ctx, false) }
+
+// guardLooking is guard, and looks at the lock file in any case if look is
+// set. A snapshot must not appear after another process began to delete.
+func (r *Repo) guardLooking(ctx context.Context, look bool) error {
+	if err := ctx.Err(); err != nil {
+		return context.Cause(ctx)
+	}
+	r.lockMu.Lock()
+	held := r.held
+	r.lockMu.Unlock()
+	if held == nil {
+		return nil
+	}
+	return held.ensure(ctx, look)
+}

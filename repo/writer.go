@@ -1,0 +1,419 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/index"
+	"github.com/garner-backup/garner/repo/backend"
+	"github.com/garner-backup/garner/repo/pack"
+)
+
+const (
+	// openPacks is how many packs of a type are filled at the same time.
+	// Blobs go to a random one, so that their lengths in a row do not tell
+	// which file they come from.
+	openPacks = 2
+	// maxMemoryPack is the target size up to which packs are made in memory;
+	// larger ones are made in temporary files.
+	maxMemoryPack = 32 << 20
+	// packReserve is how much a buffer for packs exceeds the target: room
+	// for the last blob and the header, so that it seldom has to grow.
+	packReserve = 2 << 20
+	// saveIndexGrace is the time to save the index of packs that are stored
+	// when the operation was cancelled.
+	saveIndexGrace = 30 * time.Second
+)
+
+// SavedBlob tells what SaveBlob did.
+type SavedBlob struct {
+	ID crypto.ID
+	// New is false if the repository had the blob already.
+	New bool
+	// Stored is how many bytes a new blob takes in its pack, including its
+	// entry in the header, and what belongs to a pack that it filled.
+	Stored int
+}
+
+// Writer adds blobs to a repository. It exists inside [Repo.Write]. Its
+// methods are safe for concurrent use and do their work in the caller's
+// goroutine; only finished packs are stored in the background.
+type Writer struct {
+	repo    *Repo
+	packers [index.NumBlobTypes]packer
+	uploads *errgroup.Group // one goroutine for each pack being stored
+	cancel  context.CancelCauseFunc
+
+	pending [256]pendingShard // by the ID's first byte
+
+	idxMu sync.Mutex
+	idx   *index.Collector // packs that are stored and in no index file yet; owned by idxMu
+
+	bufMu   sync.Mutex
+	buffers [][]byte // for packs; owned by bufMu
+}
+
+// pendingShard holds blobs that are being sealed, or are in packs that are
+// not stored yet.
+type pendingShard struct {
+	mu sync.Mutex
+	m  map[index.BlobHandle]struct{}
+}
+
+// packer holds the packs of one type that are being filled.
+type packer struct {
+	open [openPacks]struct {
+		mu sync.Mutex
+		b  *pack.Builder // nil: none; owned by mu
+	}
+}
+
+// Write calls fn with a Writer and, when fn returns nil, stores the packs
+// that are not full yet and then the index of all packs that are in no index
+// file yet. When Write returns nil, all blobs are durable and indexed. If fn
+// fails or ctx is done, packs that are stored already are indexed all the
+// same, so that the next attempt finds their blobs.
+func (r *Repo) Write(ctx context.Context, fn func(ctx context.Context, w *Writer) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w := &Writer{repo: r, uploads: new(errgroup.Group), cancel: cancel, idx: index.NewCollector(r.now)}
+	w.uploads.SetLimit(backend.Connections(r.be))
+	err := fn(ctx, w)
+	if err == nil {
+		err = w.flushPacks(ctx)
+	}
+	// A failed upload cancels ctx, and fn then mostly returns that; the
+	// upload's own error says more.
+	if uerr := w.uploads.Wait(); uerr != nil {
+		err = uerr
+	}
+	w.closeBuilders()
+	if err != nil {
+		w.saveIndexAfter(ctx)
+		return err
+	}
+	return w.saveIndex(ctx, true)
+}
+
+// saveIndexAfter keeps what is stored when the operation fails. Its own
+// errors do not count: the packs are harmless without an index.
+func (w *Writer) saveIndexAfter(ctx context.Context) {
+	if errors.Is(context.Cause(ctx), ErrLockLost) {
+		return // the packs may be gone
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveIndexGrace)
+	defer cancel()
+	_ = w.saveIndex(ctx, true)
+}
+
+// SaveBlob stores content as a blob unless the repository has it. When it
+// returns, the blob may be in a pack that is not stored yet, or on its way
+// there in another goroutine; the end of Write makes it durable.
+func (w *Writer) SaveBlob(ctx context.Context, t index.BlobType, content []byte) (SavedBlob, error) {
+	return w.SaveHashed(ctx, index.BlobHandle{Type: t, ID: crypto.Hash(content)}, content)
+}
+
+// SaveHashed is SaveBlob for content whose ID the caller has computed.
+func (w *Writer) SaveHashed(ctx context.Context, h index.BlobHandle, content []byte) (SavedBlob, error) {
+	saved := SavedBlob{ID: h.ID}
+	if err := ctx.Err(); err != nil {
+		return saved, context.Cause(ctx)
+	}
+	if int64(len(content)) > 1<<32-1 {
+		return saved, fmt.Errorf("blob of %d bytes is too large: the format's limit is 4 GiB", len(content))
+	}
+	if !w.claim(h) {
+		return saved, nil
+	}
+	s := w.repo.scratch.Get().(*scratch)
+	defer w.repo.scratch.Put(s)
+	b, sealed, err := w.repo.sealBlob(s, h, content)
+	if err != nil {
+		return saved, err
+	}
+	saved.New = true
+	saved.Stored = len(sealed) + pack.EntrySize(b)
+	filled, err := w.packers[h.Type].add(ctx, w, b, sealed)
+	if filled {
+		saved.Stored += pack.Trailer
+	}
+	return saved, err
+}
+
+// claim reports whether the caller is the one to store the blob: nobody has
+// stored it, and nobody else is about to.
+func (w *Writer) claim(h index.BlobHandle) bool {
+	shard := &w.pending[h.ID[0]]
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if _, ok := shard.m[h]; ok {
+		return false
+	}
+	// Within the lock: a blob leaves pending only after it is in the index.
+	if w.repo.index.Has(h) {
+		return false
+	}
+	if shard.m == nil {
+		shard.m = make(map[index.BlobHandle]struct{})
+	}
+	shard.m[h] = struct{}{}
+	return true
+}
+
+func (w *Writer) settle(blobs []index.Blob) {
+	for _, b := range blobs {
+		shard := &w.pending[b.ID[0]]
+		shard.mu.Lock()
+		delete(shard.m, b.BlobHandle)
+		shard.mu.Unlock()
+	}
+}
+
+// compresses reports whether blobs of a type are compressed. Trees always
+// are, as far as the format allows; empty content can't be, as the length of
+// the plaintext is what marks a compressed blob.
+func (r *Repo) compresses(t index.BlobType, length int) bool {
+	return r.config.Version >= 2 && length > 0 && (t == index.TreeBlob || r.opts.Compression != CompressionOff)
+}
+
+// sealBlob compresses and seals content in s's memory and checks that it
+// reads back.
+func (r *Repo) sealBlob(s *scratch, h index.BlobHandle, content []byte) (index.Blob, []byte, error) {
+	b := index.Blob{BlobHandle: h}
+	plain := content
+	if r.compresses(h.Type, len(content)) {
+		// The frame is made where its ciphertext goes.
+		frame, err := r.comp.compress(append(s.sealed[:0], make([]byte, crypto.IVSize)...), content)
+		if err != nil {
+			return b, nil, err
+		}
+		s.sealed, plain = frame, frame[crypto.IVSize:]
+		b.UncompressedLength = uint32(len(content))
+	}
+	s.sealed = r.key.Seal(s.sealed[:0], plain)
+	b.Length = uint32(len(s.sealed))
+	if err := r.verifyBlob(s, b); err != nil {
+		return b, nil, err
+	}
+	return b, s.sealed, nil
+}
+
+// verifyBlob opens a copy of what was just sealed and compares the content's
+// hash with the ID. What went wrong before can't be seen later: the pack's
+// name would be the hash of the damaged bytes.
+func (r *Repo) verifyBlob(s *scratch, b index.Blob) error {
+	if r.opts.NoExtraVerify {
+		return nil
+	}
+	s.frame = append(s.frame[:0], s.sealed...)
+	plain, err := r.openBlob(s.plain, b, s.frame)
+	if err != nil {
+		return fmt.Errorf("blob %v does not read back after sealing, the machine's memory may be faulty: %w", b.BlobHandle, err)
+	}
+	s.plain = plain
+	return nil
+}
+
+// add puts a sealed blob into a random open pack, and hands the pack on for
+// storing when that fills it.
+func (p *packer) add(ctx context.Context, w *Writer, b index.Blob, sealed []byte) (filled bool, err error) {
+	slot := &p.open[rand.IntN(openPacks)]
+	var full []*pack.Builder
+	err = func() error {
+		slot.mu.Lock()
+		defer slot.mu.Unlock()
+		if slot.b != nil && !slot.b.Empty() && w.overflows(slot.b, len(sealed)) {
+			full = append(full, slot.b)
+			slot.b = nil
+		}
+		if slot.b == nil {
+			if slot.b, err = w.newBuilder(); err != nil {
+				return err
+			}
+		}
+		if err := slot.b.Add(b, sealed); err != nil {
+			return err
+		}
+		if slot.b.Size() >= int64(w.repo.opts.PackSize) || slot.b.Full() {
+			full = append(full, slot.b)
+			slot.b = nil
+		}
+		return nil
+	}()
+	for _, f := range full {
+		w.upload(ctx, b.Type, f)
+	}
+	return len(full) > 0, err
+}
+
+// overflows reports whether a blob should rather begin a new pack: it would
+// make this one far larger than intended.
+func (w *Writer) overflows(b *pack.Builder, sealed int) bool {
+	return int64(sealed) >= int64(w.repo.opts.PackSize) || (w.inMemory() && int64(sealed) > b.Spare())
+}
+
+func (w *Writer) inMemory() bool { return w.repo.opts.PackSize <= maxMemoryPack }
+
+func (w *Writer) newBuilder() (*pack.Builder, error) {
+	if !w.inMemory() {
+		return pack.NewFileBuilder(w.repo.key, w.repo.opts.TempDir)
+	}
+	w.bufMu.Lock()
+	defer w.bufMu.Unlock()
+	if n := len(w.buffers); n > 0 {
+		buf := w.buffers[n-1]
+		w.buffers = w.buffers[:n-1]
+		return pack.NewBuilder(w.repo.key, buf), nil
+	}
+	return pack.NewBuilder(w.repo.key, make([]byte, 0, w.repo.opts.PackSize+packReserve)), nil
+}
+
+func (w *Writer) closeBuilder(b *pack.Builder) {
+	buf := b.Close()
+	if want := w.repo.opts.PackSize + packReserve; cap(buf) != want {
+		return // grown for a large blob; not kept
+	}
+	w.bufMu.Lock()
+	defer w.bufMu.Unlock()
+	w.buffers = append(w.buffers, buf)
+}
+
+// upload stores a finished pack in the background. It blocks while as many
+// packs as the backend has connections are on their way.
+func (w *Writer) upload(ctx context.Context, t index.BlobType, b *pack.Builder) {
+	w.uploads.Go(func() error {
+		defer w.closeBuilder(b)
+		err := w.storePack(ctx, t, b)
+		if err != nil {
+			w.cancel(err)
+		}
+		return err
+	})
+}
+
+// storePack stores the pack, then enters it into the table and into the next
+// index file. The pack is durable before either mentions it.
+func (w *Writer) storePack(ctx context.Context, t index.BlobType, b *pack.Builder) error {
+	p, err := b.Finish()
+	if err != nil {
+		return err
+	}
+	if err := w.repo.guard(ctx); err != nil {
+		return err
+	}
+	h := fileHandle(backend.PackFile, p.ID)
+	h.Metadata = t == index.TreeBlob
+	if err := w.repo.be.Save(ctx, h, p.Content); err != nil {
+		return fmt.Errorf("save pack %s: %w", p.ID.Short(), err)
+	}
+	w.repo.index.Add(p.ID, p.Blobs)
+	w.settle(p.Blobs)
+	w.idxMu.Lock()
+	w.idx.Add(p.ID, p.Blobs)
+	w.idxMu.Unlock()
+	return w.saveIndex(ctx, false)
+}
+
+// saveIndex writes the index files that are due, or all if force is set.
+func (w *Writer) saveIndex(ctx context.Context, force bool) error {
+	for {
+		w.idxMu.Lock()
+		json := w.idx.Take(force)
+		w.idxMu.Unlock()
+		if json == nil {
+			return nil
+		}
+		if err := w.repo.guard(ctx); err != nil {
+			return err
+		}
+		if _, err := w.repo.SaveUnpacked(ctx, backend.IndexFile, json); err != nil {
+			return err
+		}
+	}
+}
+
+// flushPacks hands over the packs that are not full. The open packs of a type
+// become one if that does not exceed the target size.
+func (w *Writer) flushPacks(ctx context.Context) error {
+	for t := range w.packers {
+		var last *pack.Builder
+		for i := range w.packers[t].open {
+			slot := &w.packers[t].open[i]
+			slot.mu.Lock()
+			b := slot.b
+			slot.b = nil
+			slot.mu.Unlock()
+			switch {
+			case b == nil:
+			case last != nil && w.inMemory() && b.Size() <= last.Spare() && last.Size()+b.Size() <= int64(w.repo.opts.PackSize):
+				if err := last.Merge(b); err != nil {
+					return err
+				}
+				w.closeBuilder(b)
+			default:
+				if last != nil {
+					w.upload(ctx, index.BlobType(t), last)
+				}
+				last = b
+			}
+		}
+		if last != nil {
+			w.upload(ctx, index.BlobType(t), last)
+		}
+	}
+	return nil
+}
+
+// closeBuilders releases packs that were given up.
+func (w *Writer) closeBuilders() {
+	for t := range w.packers {
+		for i := range w.packers[t].open {
+			if b := w.packers[t].open[i].b; b != nil {
+				b.Close()
+			}
+		}
+	}
+}
+
+// SaveLarge stores content that is too large for memory, like the tree of a
+// folder with a million files, as a blob in a pack of its own. The caller has
+// computed the ID; content is read twice.
+func (w *Writer) SaveLarge(ctx context.Context, h index.BlobHandle, content backend.Content) (SavedBlob, error) {
+	saved := SavedBlob{ID: h.ID}
+	if content.Size() > 1<<32-1 {
+		return saved, fmt.Errorf("blob of %d bytes is too large: the format's limit is 4 GiB", content.Size())
+	}
+	if !w.claim(h) {
+		return saved, nil
+	}
+	b, err := w.largePack(h, content)
+	if err != nil {
+		return saved, err
+	}
+	saved.New, saved.Stored = true, int(b.Size())+pack.Trailer
+	w.upload(ctx, h.Type, b)
+	return saved, nil
+}
+
+func (w *Writer) largePack(h index.BlobHandle, content backend.Content) (*pack.Builder, error) {
+	b, err := pack.NewFileBuilder(w.repo.key, w.repo.opts.TempDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.repo.sealLarge(h, content, b); err != nil {
+		b.Close()
+		return nil, fmt.Errorf("blob %v: %w", h, err)
+	}
+	return b, nil
+}
+
+// readerOf returns a reader of all of content.
+func readerOf(content backend.Content) io.Reader { return io.NewSectionReader(content, 0, content.Size()) }
