@@ -1,0 +1,104 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash"
+
+	"github.com/garner-backup/garner/index"
+)
+
+// packReader reads a pack from front to back, in pieces that hold whole blobs
+// where that is possible, and hashes all of it.
+type packReader struct {
+	c   *checker
+	ctx context.Context // of one readPack
+	p   Pack
+	sum hash.Hash
+
+	buf    []byte // bytes of the pack from start on
+	start  int64
+	failed error // a read failed; nothing more can be said
+	sealed []byte
+	plain  []byte
+}
+
+// fill makes buf hold n bytes from offset on, which is not before start.
+func (r *packReader) fill(offset, n int64) error {
+	if r.failed != nil {
+		return r.failed
+	}
+	if offset >= r.start && offset+n <= r.start+int64(len(r.buf)) {
+		return nil
+	}
+	if offset+n > r.p.Size {
+		return fmt.Errorf("reaches %d bytes beyond the end of the pack", offset+n-r.p.Size)
+	}
+	length := min(max(n, maxRead), r.p.Size-offset)
+	// What lies between the last piece and this one counts for the hash.
+	if err := r.skipTo(offset); err != nil {
+		return err
+	}
+	data, err := r.c.repo.Backend().Load(r.ctx, packHandle(r.p.ID), offset, int(length), r.buf)
+	if err != nil {
+		r.failed = err
+		return err
+	}
+	r.buf, r.start = data, offset
+	return nil
+}
+
+// skipTo hashes everything before offset that was not hashed yet.
+func (r *packReader) skipTo(offset int64) error {
+	have := r.start + int64(len(r.buf))
+	if offset < have {
+		r.sum.Write(r.buf[:offset-r.start])
+		r.buf = r.buf[:0]
+		r.start = offset
+		return nil
+	}
+	r.sum.Write(r.buf)
+	r.start, r.buf = have, r.buf[:0]
+	for r.start < offset {
+		n := min(offset-r.start, maxRead)
+		data, err := r.c.repo.Backend().Load(r.ctx, packHandle(r.p.ID), r.start, int(n), r.buf)
+		if err != nil {
+			r.failed = err
+			return err
+		}
+		r.sum.Write(data)
+		r.start, r.buf = r.start+n, data[:0]
+	}
+	return nil
+}
+
+// blob opens and hashes one blob. Blobs come in the order of their offsets.
+func (r *packReader) blob(b index.Blob) error {
+	if int64(b.Offset) < r.start {
+		return errors.New("overlaps the blob before it")
+	}
+	if err := r.fill(int64(b.Offset), int64(b.Length)); err != nil {
+		return err
+	}
+	from := int64(b.Offset) - r.start
+	// A copy, as opening works in place and the hash needs the sealed bytes.
+	r.sealed = append(r.sealed[:0], r.buf[from:from+int64(b.Length)]...)
+	plain, err := r.c.repo.OpenBlob(r.plain, b, r.sealed)
+	if err == nil {
+		r.plain = plain
+	}
+	return err
+}
+
+// rest hashes what is left of the pack.
+func (r *packReader) rest() error {
+	if r.failed != nil {
+		return fmt.Errorf("can't be read: %w", r.failed)
+	}
+	if err := r.skipTo(r.p.Size); err != nil {
+		return fmt.Errorf("can't be read: %w", err)
+	}
+	r.sum.Write(r.buf)
+	return nil
+}
