@@ -3,7 +3,6 @@ package repo
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -167,22 +166,3 @@ func (r *Repo) loadRange(ctx context.Context, s *scratch, pack crypto.ID, blobs 
 	}
 	return nil
 }
-
-// LoadIndex reads all index files into the table, several at a time. Callers
-// that go by snapshots list them first: a snapshot that appears later may
-// need an index that was not there yet. Index files that can't be read come
-// back together as one error, a joined [*CorruptError] each; the table then
-// holds the rest.
-func (r *Repo) LoadIndex(ctx context.Context) error {
-	var ids []crypto.ID
-	for fi, err := range r.List(ctx, backend.IndexFile) {
-		if err != nil {
-			return err
-		}
-		ids = append(ids, fi.ID)
-	}
-	return r.loadIndexFiles(ctx, ids)
-}
-
-// errFormat1Compressed refuses what no reader of version 1 could open.
-var errFormat1Compressed = errors.New("index lists compressed blobs, which repositories of version 1 can't have")

@@ -93,6 +93,7 @@ type Repo struct {
 	identity Identity
 	comp     *compressor
 	scratch  *sync.Pool // of *scratch
+	trees    *sync.Pool // of *[]byte, for trees being read
 
 	index *index.Table // empty until LoadIndex
 
@@ -104,7 +105,7 @@ type Repo struct {
 }
 
 func newRepo(be backend.Backend, opts *Options) (*Repo, error) {
-	r := &Repo{be: be, index: index.NewTable(), timing: defaultLockTiming(), now: time.Now, scratch: newScratchPool()}
+	r := &Repo{be: be, index: index.NewTable(), timing: defaultLockTiming(), now: time.Now, scratch: newScratchPool(), trees: newTreePool()}
 	if opts != nil {
 		r.opts = *opts
 	}

@@ -416,4 +416,6 @@ func (w *Writer) largePack(h index.BlobHandle, content backend.Content) (*pack.B
 }
 
 // readerOf returns a reader of all of content.
-func readerOf(content backend.Content) io.Reader { return io.NewSectionReader(content, 0, content.Size()) }
+func readerOf(content backend.Content) io.Reader {
+	return io.NewSectionReader(content, 0, content.Size())
+}

@@ -106,13 +106,13 @@ func (a *archiver) unchanged(sn *snapshot.Snapshot) bool {
 
 // archiver is the state of one Run.
 type archiver struct {
-	repo   *repo.Repo
-	w      *repo.Writer
-	opts   *Options
-	table  *chunk.Table
-	stats  stats
-	slots  chan struct{} // one for each goroutine beside the first
-	zeros  zeroChunk
+	repo  *repo.Repo
+	w     *repo.Writer
+	opts  *Options
+	table *chunk.Table
+	stats stats
+	slots chan struct{} // one for each goroutine beside the first
+	zeros zeroChunk
 
 	blocks  blockPool
 	batches sync.Pool // of *batch

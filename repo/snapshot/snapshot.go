@@ -7,6 +7,12 @@
 package snapshot
 
 import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/garner-backup/garner/crypto"
@@ -55,14 +61,47 @@ type Summary struct {
 	TotalBytesProcessed uint64 `json:"total_bytes_processed"`
 }
 
-// TagList is a set of tags of which a snapshot must have all. The empty list
-// asks for snapshots without tags.
-type TagList []string
+// Encode returns the JSON that is stored, without a line feed at the end. The
+// time must be in the years 0 to 9999.
+func (sn *Snapshot) Encode() ([]byte, error) {
+	b, err := json.Marshal(sn)
+	if err != nil {
+		return nil, fmt.Errorf("encode snapshot: %w", err)
+	}
+	return b, nil
+}
 
-// Filter selects snapshots. A snapshot must pass all three parts; a part that
-// is empty lets everything pass.
-type Filter struct {
-	Hosts []string  // any of them
-	Tags  []TagList // all tags of any of them
-	Paths []string  // all of them; the snapshot may have more
+// Decode reads the JSON of a snapshot. Members that it does not know are
+// skipped; a missing tree is left to the caller to complain about.
+func Decode(data []byte) (*Snapshot, error) {
+	// Null would decode without an error.
+	if b := bytes.TrimLeft(data, " \t\r\n"); len(b) == 0 || b[0] != '{' {
+		return nil, errors.New("decode snapshot: not a JSON object")
+	}
+	sn := new(Snapshot)
+	if err := json.Unmarshal(data, sn); err != nil {
+		return nil, fmt.Errorf("decode snapshot: %w", err)
+	}
+	return sn, nil
+}
+
+// PersistentID returns the ID by which a snapshot is the same through copying
+// and changes of its tags: that of its first version.
+func (sn *Snapshot) PersistentID() crypto.ID {
+	if sn.Original != nil {
+		return *sn.Original
+	}
+	return sn.ID
+}
+
+// SortOldestFirst sorts snapshots by time, those of the same time by ID.
+func SortOldestFirst(list []*Snapshot) { slices.SortStableFunc(list, compare) }
+
+// SortNewestFirst sorts the other way round.
+func SortNewestFirst(list []*Snapshot) {
+	slices.SortStableFunc(list, func(a, b *Snapshot) int { return compare(b, a) })
+}
+
+func compare(a, b *Snapshot) int {
+	return cmp.Or(a.Time.Compare(b.Time), a.ID.Compare(b.ID))
 }

@@ -1,0 +1,121 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/index"
+	"github.com/garner-backup/garner/repo/backend"
+)
+
+// errFormat1Compressed refuses what no reader of version 1 could open.
+var errFormat1Compressed = errors.New("index lists compressed blobs, which repositories of version 1 can't have")
+
+// HasBlob reports whether the index knows a blob.
+func (r *Repo) HasBlob(h index.BlobHandle) bool { return r.index.Has(h) }
+
+// LoadIndex reads all index files into the table, several at a time. Callers
+// that go by snapshots list them first: a snapshot that appears later may
+// need an index that was not there yet. An index file that can't be read is
+// an error, as a blob that is taken for missing would be stored again, or
+// reported as lost.
+func (r *Repo) LoadIndex(ctx context.Context) error {
+	damaged, err := r.LoadIndexFiles(ctx, nil)
+	if err == nil && len(damaged) > 0 {
+		err = damaged[0]
+	}
+	return err
+}
+
+// LoadIndexFiles is LoadIndex for callers that go on without index files that
+// can't be read; they are returned. duplicate, if not nil, is called for each
+// pack that is listed by a file after another listed it.
+func (r *Repo) LoadIndexFiles(ctx context.Context, duplicate func(indexID, pack crypto.ID)) (damaged []*CorruptError, err error) {
+	var ids []crypto.ID
+	for fi, err := range r.List(ctx, backend.IndexFile) {
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids, fi.ID)
+	}
+	l := indexLoader{repo: r, builder: index.NewBuilder(), duplicate: duplicate}
+	if duplicate != nil {
+		l.packs = make(map[crypto.ID]struct{})
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(backend.Connections(r.be), 4))
+	for _, id := range ids {
+		g.Go(func() error { return l.load(ctx, id) })
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	r.index = l.builder.Table()
+	return l.damaged, nil
+}
+
+// indexLoader collects what the index files list.
+type indexLoader struct {
+	repo      *Repo
+	builder   *index.Builder // safe for concurrent use
+	duplicate func(indexID, pack crypto.ID)
+
+	mu      sync.Mutex
+	damaged []*CorruptError        // owned by mu
+	packs   map[crypto.ID]struct{} // seen so far, if duplicate is set; owned by mu
+}
+
+func (l *indexLoader) load(ctx context.Context, id crypto.ID) error {
+	b, err := l.repo.LoadUnpacked(ctx, backend.IndexFile, id)
+	if err == nil {
+		err = l.decode(id, b)
+	}
+	switch corrupt := (*CorruptError)(nil); {
+	case err == nil, errors.Is(err, backend.ErrNotExist): // replaced meanwhile
+		return nil
+	case errors.As(err, &corrupt):
+		l.mu.Lock()
+		l.damaged = append(l.damaged, corrupt)
+		l.mu.Unlock()
+		return nil
+	}
+	return err
+}
+
+func (l *indexLoader) decode(id crypto.ID, json []byte) error {
+	batch := l.builder.File(id)
+	err := index.Decode(json, func(pack crypto.ID, blobs []index.Blob) error {
+		if l.repo.config.Version < 2 {
+			for _, b := range blobs {
+				if b.Compressed() {
+					return errFormat1Compressed
+				}
+			}
+		}
+		l.notePack(id, pack)
+		batch.Add(pack, blobs)
+		return nil
+	})
+	if err != nil {
+		return &CorruptError{Handle: fileHandle(backend.IndexFile, id), Err: err}
+	}
+	batch.Commit()
+	return nil
+}
+
+func (l *indexLoader) notePack(id, pack crypto.ID) {
+	if l.duplicate == nil {
+		return
+	}
+	l.mu.Lock()
+	_, again := l.packs[pack]
+	l.packs[pack] = struct{}{}
+	l.mu.Unlock()
+	if again {
+		l.duplicate(id, pack)
+	}
+}
