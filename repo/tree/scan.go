@@ -136,10 +136,7 @@ func (s *scanner) rawString() (raw []byte, plain bool, err error) {
 		return nil, false, s.errorf("%q where a string should be", c)
 	}
 	start := s.pos + 1
-	i := start
-	for i < len(s.buf) && s.buf[i]-' ' < 0x7f-' ' && s.buf[i] != '"' && s.buf[i] != '\\' {
-		i++
-	}
+	i := start + plainLength(s.buf[start:])
 	plain = i < len(s.buf) && s.buf[i] == '"'
 	for i < len(s.buf) && s.buf[i] != '"' {
 		if s.buf[i] < 0x20 {
@@ -162,6 +159,17 @@ func (s *scanner) rawString() (raw []byte, plain bool, err error) {
 	}
 	s.pos = i + 1
 	return s.buf[start:i], plain, nil
+}
+
+// plainLength returns how many bytes at the start of a string are ASCII that
+// stands for itself.
+func plainLength(b []byte) int {
+	for i, c := range b {
+		if c-' ' >= 0x7f-' ' || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(b)
 }
 
 // checkEscape returns the length of the escape at pos.
@@ -390,21 +398,30 @@ func (s *scanner) skipElements(object bool, depth int) error {
 
 // id reads the 64 digits of an ID.
 func (s *scanner) id(id *crypto.ID) error {
+	const size = len(`""`) + 2*crypto.IDSize
+	// Mostly there is nothing to look for: the quotes are where they should be.
+	if b := s.buf[s.pos:]; len(b) >= size && b[0] == '"' && b[size-1] == '"' && parseID(id, b[1:size-1]) {
+		s.pos += size
+		return nil
+	}
 	raw, _, err := s.rawString()
 	if err != nil {
 		return err
 	}
-	if len(raw) != 2*crypto.IDSize {
+	if len(raw) != 2*crypto.IDSize || !parseID(id, raw) {
 		return s.errorf("%.80q is not an ID", raw)
 	}
+	return nil
+}
+
+func parseID(id *crypto.ID, raw []byte) bool {
+	var invalid byte
 	for i := range id {
 		hi, lo := lowerHex[raw[2*i]], lowerHex[raw[2*i+1]]
-		if hi|lo > 15 {
-			return s.errorf("%q is not an ID", raw)
-		}
+		invalid |= hi | lo
 		id[i] = hi<<4 | lo
 	}
-	return nil
+	return invalid <= 15
 }
 
 // lowerHex has the values of the digits that IDs are written with; all other
