@@ -353,7 +353,7 @@ func (w *Writer) flushPacks(ctx context.Context) error {
 			slot.mu.Unlock()
 			switch {
 			case b == nil:
-			case last != nil && w.inMemory() && b.Size() <= last.Spare() && last.Size()+b.Size() <= int64(w.repo.opts.PackSize):
+			case last != nil && last.Size()+b.Size() <= int64(w.repo.opts.PackSize):
 				if err := last.Merge(b); err != nil {
 					return err
 				}

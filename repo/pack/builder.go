@@ -131,16 +131,32 @@ func (b *Builder) Empty() bool { return len(b.blobs) == 0 }
 // Full reports whether no further blob fits into the header.
 func (b *Builder) Full() bool { return len(b.blobs) >= MaxBlobs }
 
-// Merge moves the blobs of other, which is in memory like b, behind those of b.
+// Merge moves the blobs of other behind those of b. After an error neither is
+// of use.
 func (b *Builder) Merge(other *Builder) error {
 	for _, blob := range other.blobs {
-		sealed := other.mem[blob.Offset : int(blob.Offset)+int(blob.Length)]
-		if err := b.Add(blob, sealed); err != nil {
+		sealed, err := other.stored(blob)
+		if err == nil {
+			err = b.Add(blob, sealed)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	other.blobs, other.mem, other.size = nil, other.mem[:0], 0
 	return nil
+}
+
+// stored returns the sealed bytes of a blob that was added.
+func (b *Builder) stored(blob index.Blob) ([]byte, error) {
+	if b.file == nil {
+		return b.mem[blob.Offset : int64(blob.Offset)+int64(blob.Length)], nil
+	}
+	sealed := make([]byte, blob.Length)
+	if _, err := b.file.ReadAt(sealed, int64(blob.Offset)); err != nil {
+		return nil, fmt.Errorf("temporary file for a pack: %w", err)
+	}
+	return sealed, nil
 }
 
 // Pack is a finished pack, ready to be stored.
