@@ -15,22 +15,38 @@ func appendTime(b []byte, t time.Time) ([]byte, error) {
 	} else if year > 9999 {
 		t = t.AddDate(9999-year, 0, 0)
 	}
-	// Only offsets below a day can be read back.
-	if _, offset := t.Zone(); offset <= -24*3600 || offset >= 24*3600 {
+	if _, offset := t.Zone(); !validOffset(offset) {
 		return nil, errZone
 	}
 	return t.AppendFormat(b, time.RFC3339Nano), nil
 }
+
+// validOffset reports whether an offset in seconds can be written.
+func validOffset(offset int) bool { return offset > -24*3600 && offset < 24*3600 }
 
 // zones holds the locations of times that were read.
 type zones struct {
 	fixed map[int]*time.Location // by seconds east of UTC
 }
 
-// parse reads the form that appendTime writes. The time's location gives the
-// same offset back when it is encoded again; it is the local one if that has
-// the offset at that instant.
+// parse reads a time. The time's location gives the same offset back when it is
+// encoded again; it is the local one if that has the offset at that instant.
 func (z *zones) parse(s []byte) (time.Time, bool) {
+	if t, ok := z.parseExact(s); ok {
+		return t, true
+	}
+	// Go takes a little more for RFC 3339 than that says, such as an hour of
+	// one digit, and so restic does.
+	t, err := time.Parse(time.RFC3339, string(s))
+	if err != nil {
+		return time.Time{}, false
+	}
+	_, offset := t.Zone()
+	return t, validOffset(offset)
+}
+
+// parseExact reads the form that appendTime writes.
+func (z *zones) parseExact(s []byte) (time.Time, bool) {
 	const full = len("2006-01-02T15:04:05")
 	if len(s) <= full || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' || s[16] != ':' {
 		return time.Time{}, false
