@@ -1,2 +1,0 @@
-// Package index knows which blob is in which pack, and where.
-package index
