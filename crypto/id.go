@@ -28,37 +28,37 @@ func RandomID() ID {
 
 // ParseID parses the 64 hexadecimal digits of s. Upper-case digits are
 // refused, because names in a repository are written in lower case.
-func ParseID(s string) (ID, error) {
-	var id ID
+func ParseID(s string) (ID, error) { return ParseHex([]byte(s)) }
+
+// ParseHex is ParseID for the digits in a byte slice.
+func ParseHex(s []byte) (ID, error) {
 	if len(s) != 2*IDSize {
 		return ID{}, fmt.Errorf("invalid ID %q: want %d hexadecimal digits, have %d", s, 2*IDSize, len(s))
 	}
-	if err := id.parse([]byte(s)); err != nil {
-		return ID{}, err
+	var id ID
+	var bad byte
+	for i := range id {
+		hi, lo := nibbles[s[2*i]], nibbles[s[2*i+1]]
+		bad |= hi | lo
+		id[i] = hi<<4 | lo&15
+	}
+	if bad > 15 {
+		return ID{}, fmt.Errorf("invalid ID %q: not lower-case hexadecimal", s)
 	}
 	return id, nil
 }
 
-func (id *ID) parse(s []byte) error {
-	for i := range id {
-		hi, lo := nibble(s[2*i]), nibble(s[2*i+1])
-		if hi > 15 || lo > 15 {
-			return fmt.Errorf("invalid ID %q: not lower-case hexadecimal", s)
-		}
-		id[i] = hi<<4 | lo
+// nibbles maps lower-case hexadecimal digits to their values, and all other
+// bytes to 255.
+var nibbles = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 255
 	}
-	return nil
-}
-
-func nibble(c byte) byte {
-	switch {
-	case c >= '0' && c <= '9':
-		return c - '0'
-	case c >= 'a' && c <= 'f':
-		return c - 'a' + 10
+	for i, c := range "0123456789abcdef" {
+		t[c] = byte(i)
 	}
-	return 0xff
-}
+	return t
+}()
 
 // String returns the 64 lower-case hexadecimal digits of the ID.
 func (id ID) String() string { return hex.EncodeToString(id[:]) }
@@ -81,7 +81,7 @@ func (id ID) MarshalText() ([]byte, error) { return id.AppendHex(nil), nil }
 
 // UnmarshalText parses the hexadecimal form.
 func (id *ID) UnmarshalText(b []byte) error {
-	parsed, err := ParseID(string(b))
+	parsed, err := ParseHex(b)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -31,6 +32,7 @@ func (e errStop) Error() string { return e.err.Error() }
 // or a [*SyntaxError].
 func Decode(data []byte, fn func(pack crypto.ID, blobs []Blob) error) error {
 	d := decoder{data: data, fn: fn}
+	d.onBlob = d.blobMember
 	err := d.file()
 	var stop errStop
 	if errors.As(err, &stop) {
@@ -46,7 +48,11 @@ type decoder struct {
 	data  []byte
 	at    int
 	fn    func(pack crypto.ID, blobs []Blob) error
-	blobs []Blob
+	blobs []Blob // of the current pack
+
+	cur    Blob                   // being parsed
+	have   int                    // members of cur seen so far
+	onBlob func(key []byte) error // blobMember; made once, as it would cost an allocation each time
 }
 
 // maxDepth bounds the nesting of members that are skipped.
@@ -197,42 +203,44 @@ const (
 )
 
 func (d *decoder) blob() error {
-	var b Blob
-	have := 0
+	d.cur, d.have = Blob{}, 0
 	start := d.at
-	err := d.object(func(key []byte) (err error) {
-		switch string(key) {
-		case "id":
-			b.ID, err = d.id()
-			have |= haveID
-		case "type":
-			b.Type, err = d.blobType()
-			have |= haveType
-		case "offset":
-			b.Offset, err = d.number()
-			have |= haveOffset
-		case "length":
-			b.Length, err = d.number()
-			have |= haveLength
-		case "uncompressed_length":
-			b.UncompressedLength, err = d.number()
-		default:
-			err = d.skip(0)
-		}
+	if err := d.object(d.onBlob); err != nil {
 		return err
-	})
-	switch {
-	case err != nil:
-		return err
-	case have != haveAll:
+	}
+	switch b := d.cur; {
+	case d.have != haveAll:
 		d.at = start
 		return d.fail("blob without ID, type, offset or length")
 	case b.Length < crypto.Overhead:
 		d.at = start
 		return d.fail("blob %s of %d stored bytes is shorter than the overhead of %d", b.ID.Short(), b.Length, crypto.Overhead)
 	}
-	d.blobs = append(d.blobs, b)
+	d.blobs = append(d.blobs, d.cur)
 	return nil
+}
+
+// blobMember parses the value of a member of d.cur.
+func (d *decoder) blobMember(key []byte) (err error) {
+	switch string(key) {
+	case "id":
+		d.cur.ID, err = d.id()
+		d.have |= haveID
+	case "type":
+		d.cur.Type, err = d.blobType()
+		d.have |= haveType
+	case "offset":
+		d.cur.Offset, err = d.number()
+		d.have |= haveOffset
+	case "length":
+		d.cur.Length, err = d.number()
+		d.have |= haveLength
+	case "uncompressed_length":
+		d.cur.UncompressedLength, err = d.number()
+	default:
+		err = d.skip(0)
+	}
+	return err
 }
 
 func (d *decoder) id() (crypto.ID, error) {
@@ -240,8 +248,8 @@ func (d *decoder) id() (crypto.ID, error) {
 	if err != nil {
 		return crypto.ID{}, err
 	}
-	var id crypto.ID
-	if err := id.UnmarshalText(s); err != nil {
+	id, err := crypto.ParseHex(s)
+	if err != nil {
 		return id, d.fail("%v", err)
 	}
 	return id, nil
@@ -380,7 +388,7 @@ func (d *decoder) skipNumber() error {
 	for d.at < len(d.data) && bytes.IndexByte([]byte("+-.eE0123456789"), d.data[d.at]) >= 0 {
 		d.at++
 	}
-	if _, err := strconv.ParseFloat(string(d.data[start:d.at]), 64); err != nil && !errors.Is(err, strconv.ErrRange) {
+	if !json.Valid(d.data[start:d.at]) {
 		return d.fail("invalid number")
 	}
 	return nil
