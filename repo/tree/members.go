@@ -31,13 +31,20 @@ func (d *Decoder) text() ([]byte, error) {
 	return d.scratch, nil
 }
 
+// spare is memory of an earlier node that this one may use, and what can only
+// be set when the node is complete.
+type spare struct {
+	content   []crypto.ID
+	xattrs    []ExtendedAttribute
+	rawTarget []byte
+}
+
 // node reads an object into n, whose lists are empty but may have memory. A
 // member that is there twice counts as it is the last time, and null is as
 // good as no member, both as with Go's decoder.
 func (d *Decoder) node(n *Node) error {
-	content, xattrs := n.Content, n.ExtendedAttributes
+	s := spare{content: n.Content, xattrs: n.ExtendedAttributes}
 	n.Content, n.ExtendedAttributes = nil, nil
-	target, rawTarget := "", ""
 	if err := d.expect('{'); err != nil {
 		return err
 	}
@@ -53,71 +60,79 @@ func (d *Decoder) node(n *Node) error {
 		if err != nil {
 			return err
 		}
-		switch string(key) {
-		case "name":
-			n.Name, err = d.name()
-		case "type":
-			n.Type, err = d.nodeType()
-		case "mode":
-			var mode uint32
-			err = d.uint32(&mode)
-			n.Mode = fs.FileMode(mode)
-		case "mtime":
-			err = d.time(&n.ModTime)
-		case "atime":
-			err = d.time(&n.AccessTime)
-		case "ctime":
-			err = d.time(&n.ChangeTime)
-		case "uid":
-			err = d.uint32(&n.UID)
-		case "gid":
-			err = d.uint32(&n.GID)
-		case "user":
-			n.User, err = d.repeated(&d.user)
-		case "group":
-			n.Group, err = d.repeated(&d.group)
-		case "inode":
-			err = d.uint64(&n.Inode)
-		case "device_id":
-			err = d.uint64(&n.DeviceID)
-		case "size":
-			err = d.uint64(&n.Size)
-		case "links":
-			err = d.uint64(&n.Links)
-		case "linktarget":
-			target, err = d.string()
-		case "linktarget_raw":
-			var raw []byte
-			raw, err = d.base64()
-			rawTarget = string(raw)
-		case "extended_attributes":
-			n.ExtendedAttributes, err = d.xattrs(xattrs[:0])
-		case "generic_attributes":
-			n.GenericAttributes, err = d.generic()
-		case "device":
-			err = d.uint64(&n.Device)
-		case "content":
-			n.Content, err = d.content(content[:0])
-		case "subtree":
-			n.Subtree = crypto.ID{}
-			var null bool
-			if null, err = d.null(); err == nil && !null {
-				err = d.id(&n.Subtree)
-			}
-		case "error":
-			n.Error, err = d.string()
-		default:
-			err = d.skipValue()
-		}
-		if err != nil {
+		if err := d.member(n, key, &s); err != nil {
 			return err
 		}
 	}
-	n.LinkTarget = target
-	if rawTarget != "" {
-		n.LinkTarget = rawTarget
+	if len(s.rawTarget) > 0 {
+		n.LinkTarget = string(s.rawTarget)
 	}
 	return nil
+}
+
+// member reads the value of one member.
+func (d *Decoder) member(n *Node, key []byte, s *spare) (err error) {
+	switch string(key) {
+	case "name":
+		n.Name, err = d.name()
+	case "type":
+		n.Type, err = d.nodeType()
+	case "mode":
+		var mode uint32
+		err = d.uint32(&mode)
+		n.Mode = fs.FileMode(mode)
+	case "mtime":
+		err = d.time(&n.ModTime)
+	case "atime":
+		err = d.time(&n.AccessTime)
+	case "ctime":
+		err = d.time(&n.ChangeTime)
+	case "uid":
+		err = d.uint32(&n.UID)
+	case "gid":
+		err = d.uint32(&n.GID)
+	case "user":
+		n.User, err = d.repeated(&d.user)
+	case "group":
+		n.Group, err = d.repeated(&d.group)
+	case "inode":
+		err = d.uint64(&n.Inode)
+	case "device_id":
+		err = d.uint64(&n.DeviceID)
+	case "size":
+		err = d.uint64(&n.Size)
+	case "links":
+		err = d.uint64(&n.Links)
+	case "content":
+		n.Content, err = d.content(s.content[:0])
+	case "subtree":
+		err = d.subtree(&n.Subtree)
+	default:
+		return d.rareMember(n, key, s)
+	}
+	return err
+}
+
+// rareMember reads the members that most nodes lack, and skips those that
+// nodes of newer versions have.
+func (d *Decoder) rareMember(n *Node, key []byte, s *spare) (err error) {
+	switch string(key) {
+	case "linktarget":
+		n.LinkTarget, err = d.string()
+	case "linktarget_raw":
+		s.rawTarget, err = d.base64()
+	case "extended_attributes":
+		n.ExtendedAttributes, err = d.xattrs(s.xattrs[:0])
+	case "generic_attributes":
+		n.GenericAttributes, err = d.generic()
+	case "device":
+		err = d.uint64(&n.Device)
+	case "error":
+		n.Error, err = d.string()
+	default:
+		err = d.skipValue()
+	}
+	return err
 }
 
 func (d *Decoder) string() (string, error) {
@@ -229,6 +244,15 @@ func (d *Decoder) base64() ([]byte, error) {
 		return nil, d.errorf("invalid base64: %w", err)
 	}
 	return b, nil
+}
+
+func (d *Decoder) subtree(id *crypto.ID) error {
+	*id = crypto.ID{}
+	null, err := d.null()
+	if err != nil || null {
+		return err
+	}
+	return d.id(id)
 }
 
 func (d *Decoder) content(ids []crypto.ID) ([]crypto.ID, error) {
