@@ -92,6 +92,9 @@ type Bytes []byte
 // Size returns the number of bytes.
 func (b Bytes) Size() int64 { return int64(len(b)) }
 
+// Bytes returns the content itself, not a copy.
+func (b Bytes) Bytes() []byte { return b }
+
 // ReadAt implements io.ReaderAt.
 func (b Bytes) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
@@ -180,7 +183,7 @@ type Connector interface {
 // Connections returns how many requests b can serve at the same time: what
 // its Connector says, else 5.
 func Connections(b Backend) int {
-	if c, ok := b.(Connector); ok {
+	if c, ok := As[Connector](b); ok {
 		return max(1, c.Connections())
 	}
 	return 5
@@ -190,4 +193,27 @@ func Connections(b Backend) int {
 // only the config is ever replaced.
 type Replacer interface {
 	Replace(ctx context.Context, h Handle, content Content) error
+}
+
+// Wrapper is implemented by backends that wrap another one.
+type Wrapper interface {
+	Unwrap() Backend
+}
+
+// As returns the first backend of the chain that begins with b, wrapped in
+// wrapped, that implements an optional interface. Layers implement such an
+// interface themselves only if they have to do something at its calls.
+func As[T any](b Backend) (T, bool) {
+	for b != nil {
+		if t, ok := b.(T); ok {
+			return t, true
+		}
+		w, ok := b.(Wrapper)
+		if !ok {
+			break
+		}
+		b = w.Unwrap()
+	}
+	var none T
+	return none, false
 }
