@@ -50,7 +50,7 @@ type dirContent struct {
 
 // saveDir stores the entries of a folder and then its tree. An error that is
 // not a *repoError means that the folder can't be read.
-func (a *archiver) saveDir(ctx context.Context, d source.Dir, path *dirPath, parent crypto.ID) (dirContent, error) {
+func (a *archiver) saveDir(ctx context.Context, d source.Folder, path *dirPath, parent crypto.ID) (dirContent, error) {
 	names, err := d.Names()
 	if err != nil {
 		return dirContent{}, err
@@ -68,7 +68,7 @@ func (a *archiver) saveDir(ctx context.Context, d source.Dir, path *dirPath, par
 // saveEntries cuts names into batches and appends their nodes to spool in
 // order. A window of batches is under way at the same time, so that memory
 // does not grow with the number of names.
-func (a *archiver) saveEntries(ctx context.Context, d source.Dir, path *dirPath, names []string, old *oldTree, spool *treeSpool) error {
+func (a *archiver) saveEntries(ctx context.Context, d source.Folder, path *dirPath, names []string, old *oldTree, spool *treeSpool) error {
 	var window []*batch
 	var err error
 	for err == nil && (len(names) > 0 || len(window) > 0) {
@@ -111,7 +111,7 @@ func (a *archiver) newBatch(names []string, old *oldTree) *batch {
 
 // saveBatch saves the entries one by one. Its error ends the backup; what
 // concerns one entry is reported.
-func (a *archiver) saveBatch(ctx context.Context, d source.Dir, path *dirPath, b *batch) error {
+func (a *archiver) saveBatch(ctx context.Context, d source.Folder, path *dirPath, b *batch) error {
 	var n tree.Node
 	for i, name := range b.names {
 		if err := ctx.Err(); err != nil {
@@ -147,7 +147,7 @@ func (a *archiver) saveBatch(ctx context.Context, d source.Dir, path *dirPath, b
 // saveEntry fills n with an entry's metadata and stores its content. It
 // returns false if the entry is left out, with an error unless that is how it
 // should be; an error with true means that n lacks some metadata.
-func (a *archiver) saveEntry(ctx context.Context, d source.Dir, path *dirPath, name string, old, n *tree.Node) (bool, error) {
+func (a *archiver) saveEntry(ctx context.Context, d source.Folder, path *dirPath, name string, old, n *tree.Node) (bool, error) {
 	start := time.Now()
 	included, err := d.Lstat(name, n)
 	if err != nil || !included {
@@ -169,8 +169,8 @@ func keep(err error) (bool, error) {
 	return err == nil || errors.As(err, &incomplete), err
 }
 
-func (a *archiver) saveSubdir(ctx context.Context, d source.Dir, path *dirPath, name string, old, n *tree.Node, start time.Time) (bool, error) {
-	sub, err := d.OpenDir(name)
+func (a *archiver) saveSubdir(ctx context.Context, d source.Folder, path *dirPath, name string, old, n *tree.Node, start time.Time) (bool, error) {
+	sub, err := d.OpenFolder(name)
 	if err != nil {
 		return false, err
 	}
@@ -202,7 +202,7 @@ func compare(old, n *tree.Node) Action {
 	return Changed
 }
 
-func (a *archiver) saveFile(ctx context.Context, d source.Dir, path *dirPath, name string, old, n *tree.Node, start time.Time) (bool, error) {
+func (a *archiver) saveFile(ctx context.Context, d source.Folder, path *dirPath, name string, old, n *tree.Node, start time.Time) (bool, error) {
 	if old != nil && a.sameFile(old, n) {
 		if a.haveContent(old) {
 			n.Content = old.Content

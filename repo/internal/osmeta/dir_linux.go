@@ -1,7 +1,6 @@
 package osmeta
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -96,24 +95,7 @@ func remove(names []string, name string) []string {
 }
 
 func listXattrNames(path string) ([]string, error) {
-	buf := make([]byte, 0, 256)
-	for {
-		n, err := unix.Llistxattr(path, buf[:cap(buf)])
-		switch {
-		case errors.Is(err, unix.ERANGE):
-			buf = make([]byte, 0, 4*cap(buf))
-			continue
-		case errors.Is(err, unix.ENOTSUP):
-			return nil, nil
-		case err != nil:
-			return nil, err
-		}
-		var names []string
-		for _, name := range bytes.Split(buf[:n], []byte{0}) {
-			if len(name) > 0 {
-				names = append(names, string(name))
-			}
-		}
-		return names, nil
-	}
+	var space [256]byte
+	names, err := grow(space[:], func(buf []byte) (int, error) { return unix.Llistxattr(path, buf) })
+	return splitNames(names), ignoreUnsupported(err)
 }
