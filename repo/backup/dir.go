@@ -127,6 +127,9 @@ func (a *archiver) saveBatch(ctx context.Context, d source.Folder, path *dirPath
 		if errors.As(err, &fatal) {
 			return fatal.err
 		}
+		if ferr := (*source.FatalError)(nil); errors.As(err, &ferr) {
+			return ferr
+		}
 		if err != nil {
 			a.report(path.join(name), err)
 		}
@@ -218,7 +221,7 @@ func (a *archiver) saveFile(ctx context.Context, d source.Folder, path *dirPath,
 		}
 		a.report(path.join(name), errLostContent)
 	}
-	a.starting(path, name)
+	defer a.reading(path, name)()
 	f, err := d.OpenFile(name, n)
 	if err != nil {
 		return false, err

@@ -16,6 +16,9 @@ import (
 type Observer struct {
 	// Start is called before a file is read.
 	Start func(path string)
+	// Done is called after a file for which Start was called was read, or
+	// failed.
+	Done func(path string)
 	// Progress is called after a part of a file's content was processed,
 	// with the number of its bytes, and after an item with bytes zero.
 	Progress func(files, dirs int, bytes int64)
@@ -149,8 +152,20 @@ func (a *archiver) processed(n int64) {
 	}
 }
 
-func (a *archiver) starting(dir *dirPath, name string) {
-	if o := a.opts.Observer; o != nil && o.Start != nil {
-		o.Start(dir.join(name))
+// reading tells that a file is about to be read. The function it returns tells
+// the end of that.
+func (a *archiver) reading(dir *dirPath, name string) (done func()) {
+	o := a.opts.Observer
+	if o == nil || o.Start == nil && o.Done == nil {
+		return func() {}
+	}
+	path := dir.join(name)
+	if o.Start != nil {
+		o.Start(path)
+	}
+	return func() {
+		if o.Done != nil {
+			o.Done(path)
+		}
 	}
 }

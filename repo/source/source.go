@@ -119,3 +119,10 @@ func scanFolder(ctx context.Context, d Folder, t *Totals, progress func(Totals))
 func notFound(op, name string) error {
 	return &fs.PathError{Op: op, Path: name, Err: fs.ErrNotExist}
 }
+
+// FatalError is an error of a File's content that ends the backup, because
+// the file is what the backup is for.
+type FatalError struct{ Err error }
+
+func (e *FatalError) Error() string { return e.Err.Error() }
+func (e *FatalError) Unwrap() error { return e.Err }

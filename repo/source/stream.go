@@ -16,7 +16,8 @@ import (
 
 // Stream returns a source of one file with what r yields, read once, under a
 // path like "dump.sql" or "/srv/dump.sql". All times of the file and of the
-// folders above it are t; owner and group are the process's.
+// folders above it are t; owner and group are the process's. An error of r
+// ends the backup: it is a *FatalError.
 func Stream(name string, r io.Reader, t time.Time) (Source, error) {
 	clean := path.Clean("/" + name)
 	if clean == "/" || strings.HasSuffix(name, "/") {
@@ -78,7 +79,15 @@ func (d *streamFolder) OpenFolder(name string) (Folder, error) {
 
 func (d *streamFolder) Close() error { return nil }
 
-type streamFile struct{ io.Reader }
+type streamFile struct{ r io.Reader }
+
+func (f *streamFile) Read(p []byte) (int, error) {
+	n, err := f.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = &FatalError{Err: err}
+	}
+	return n, err
+}
 
 func (f *streamFile) Finish(*tree.Node) error { return nil }
 func (f *streamFile) Close() error            { return nil }

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/garner-backup/garner/cmd/garner/internal/cli"
+	"github.com/garner-backup/garner/cmd/garner/internal/ui"
+	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/repo"
+	"github.com/garner-backup/garner/repo/check"
+	"github.com/garner-backup/garner/repo/snapshot"
+)
+
+type checkOptions struct {
+	filter      filterOptions
+	readData    bool
+	subset      string
+	withCache   bool
+	checkUnused bool
+}
+
+const checkHelp = `The "check" command tests the repository for errors and reports any errors it
+finds. It can also be used to read all data and therefore simulate a restore.`
+
+func newCheckCommand(app *cli.App) *cobra.Command {
+	var opts checkOptions
+	cmd := &cobra.Command{
+		Use:     "check [flags] [snapshotID ...]",
+		Short:   "Check the repository for errors",
+		Long:    checkHelp + exitStatus,
+		Example: "  garner check\n  garner check --read-data\n  garner check --read-data-subset 1/7\n  garner check --read-data-subset 2.5%\n  garner check --read-data-subset 10G",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runCheck(cmd.Context(), app, opts, args)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVar(&opts.readData, "read-data", false, "read all data blobs")
+	f.StringVar(&opts.subset, "read-data-subset", "", "read a `subset` of data packs, specified as 'n/t' for specific part, or either 'x%' or 'x.y%' or a size in bytes with suffixes k/K, m/M, g/G, t/T for a random subset")
+	f.BoolVar(&opts.checkUnused, "check-unused", false, "find unused blobs")
+	_ = f.MarkDeprecated("check-unused", "`check-unused` is deprecated and will be ignored")
+	f.BoolVar(&opts.withCache, "with-cache", false, "use existing cache, only read uncached data from repository (local repositories have none)")
+	opts.filter.addFlags(app, f, "only check snapshots")
+	return cmd
+}
+
+func runCheck(ctx context.Context, app *cli.App, opts checkOptions, args []string) error {
+	sel, err := opts.packSelection()
+	if err != nil {
+		return err
+	}
+	return app.Open(ctx, cli.ReadAlone, func(ctx context.Context, r *repo.Repo) error {
+		o := &check.Options{SelectPacks: sel}
+		if o.Snapshots, err = opts.snapshotSelection(ctx, app, r, args); err != nil {
+			return err
+		}
+		d := &checkDisplay{app: app}
+		d.progress = app.Progress(d.lines, func() {})
+		o.Observer = &check.Observer{Phase: d.enter, Done: func(check.Phase) { d.done.Add(1) }, Problem: d.problem}
+		rep, err := check.Run(ctx, r, o)
+		d.enter(noPhase, 0)
+		d.progress.Stop()
+		if err != nil {
+			return err
+		}
+		return d.summary(rep)
+	})
+}
+
+// packSelection returns which packs are read.
+func (o *checkOptions) packSelection() (func([]check.Pack) []check.Pack, error) {
+	switch {
+	case o.readData && o.subset != "":
+		return nil, cli.Usage("check flags --read-data and --read-data-subset cannot be used together")
+	case o.readData:
+		return check.AllPacks, nil
+	case o.subset == "":
+		return nil, nil
+	}
+	if a, b, ok := strings.Cut(o.subset, "/"); ok {
+		n, err1 := strconv.Atoi(a)
+		t, err2 := strconv.Atoi(b)
+		if err1 != nil || err2 != nil || n < 1 || t < 1 || n > t {
+			return nil, cli.Usage("check flag --read-data-subset=n/t values must be positive integers, and n <= t, e.g. --read-data-subset=1/2")
+		}
+		if t > 256 {
+			return nil, cli.Usage("check flag --read-data-subset=n/t t must be at most 256")
+		}
+		return check.PackGroup(n, t), nil
+	}
+	if p, ok := strings.CutSuffix(o.subset, "%"); ok {
+		v, err := strconv.ParseFloat(p, 64)
+		if err != nil || v <= 0 || v > 100 {
+			return nil, cli.Usage("check flag --read-data-subset=x%% x must be above 0.0%% and at most 100.0%%")
+		}
+		return check.RandomPacks(v / 100), nil
+	}
+	size, err := ui.ParseBytes(o.subset)
+	if err != nil || size <= 0 {
+		return nil, cli.Usage("check flag --read-data-subset has invalid value %q: want n/t, a percentage like 2.5%%, or a size like 10G", o.subset)
+	}
+	return check.RandomBytes(size), nil
+}
+
+// snapshotSelection returns which snapshots are checked, nil for all.
+func (o *checkOptions) snapshotSelection(ctx context.Context, app *cli.App, r *repo.Repo, args []string) (func(*snapshot.Snapshot) bool, error) {
+	filter := o.filter.filter()
+	if len(args) == 0 {
+		if filter.Empty() {
+			return nil, nil
+		}
+		return filter.Match, nil
+	}
+	list, err := findSnapshots(ctx, app, r, filter, args)
+	if err != nil {
+		return nil, err
+	}
+	if len(list) == 0 {
+		return nil, repo.ErrNoSnapshot
+	}
+	wanted := make(map[crypto.ID]bool)
+	for _, sn := range list {
+		wanted[sn.ID] = true
+	}
+	return func(sn *snapshot.Snapshot) bool { return wanted[sn.ID] }, nil
+}
+
+// noPhase stands for the time after the check.
+const noPhase = check.Phase(255)
+
+var phaseNames = map[check.Phase]string{
+	check.PhaseIndex: "load indexes", check.PhasePacks: "check all packs",
+	check.PhaseSnapshots: "check snapshots, trees and blobs", check.PhaseData: "read data",
+}
+
+var phaseUnits = map[check.Phase]string{check.PhaseSnapshots: "snapshots", check.PhaseData: "packs"}
+
+// checkDisplay tells people and programs of a check.
+type checkDisplay struct {
+	app      *cli.App
+	progress *ui.Progress
+	phase    atomic.Uint32
+	began    atomic.Int64 // the phase, Unix nanoseconds
+	done     atomic.Int64
+	total    atomic.Int64
+}
+
+// enter begins a phase, and leaves the last state of the one before.
+func (d *checkDisplay) enter(p check.Phase, total int) {
+	last := d.lines()
+	d.progress.Print(func() {
+		if len(last) > 0 {
+			d.app.Printf("%s\n", last[0])
+		}
+		if name := phaseNames[p]; name != "" {
+			d.app.Printf("%s\n", name)
+		}
+	})
+	d.done.Store(0)
+	d.total.Store(int64(total))
+	d.began.Store(time.Now().UnixNano())
+	d.phase.Store(uint32(p))
+}
+
+func (d *checkDisplay) lines() []string {
+	total := d.total.Load()
+	if total == 0 {
+		return nil
+	}
+	spent := time.Duration(time.Now().UnixNano() - d.began.Load())
+	return []string{fmt.Sprintf("[%s] %s  %d / %d %s", ui.Duration(spent), ui.Percent(d.done.Load(), total), d.done.Load(), total,
+		phaseUnits[check.Phase(d.phase.Load())])}
+}
+
+type checkError struct {
+	MessageType string `json:"message_type"` // "error"
+	Message     string `json:"message"`
+}
+
+func (d *checkDisplay) problem(p check.Problem) {
+	d.progress.Print(func() {
+		switch {
+		case p.Kind.Hint():
+			d.app.Printf("%v\n", p)
+		case d.app.JSON:
+			b, _ := json.Marshal(checkError{"error", p.Error()}) // plain fields: can't fail
+			d.app.Warnf("%s\n", b)
+		default:
+			d.app.Warnf("error: %v\n", p)
+		}
+	})
+}
+
+type checkSummary struct {
+	MessageType        string   `json:"message_type"` // "summary"
+	NumErrors          int      `json:"num_errors"`
+	BrokenPacks        []string `json:"broken_packs"`
+	SuggestRepairIndex bool     `json:"suggest_repair_index"`
+	SuggestPrune       bool     `json:"suggest_prune"`
+}
+
+var errFoundProblems = errors.New("repository contains errors")
+
+func (d *checkDisplay) summary(rep *check.Report) error {
+	var broken []string
+	for _, id := range rep.BrokenPacks() {
+		broken = append(broken, id.String())
+	}
+	suggestIndex := rep.Has(check.DuplicateIndex, check.DamagedIndex, check.MissingPack, check.WrongPackSize)
+	suggestPrune := rep.Has(check.UnindexedPack, check.MixedPack)
+	if d.app.JSON {
+		if err := d.app.PrintJSON(checkSummary{"summary", rep.Errors, broken, suggestIndex, suggestPrune}); err != nil {
+			return err
+		}
+	} else {
+		d.advise(rep, broken, suggestIndex, suggestPrune)
+	}
+	if rep.Errors > 0 {
+		return errFoundProblems
+	}
+	d.app.Printf("no errors were found\n")
+	return nil
+}
+
+// advise says what to do about the problems.
+func (d *checkDisplay) advise(rep *check.Report, broken []string, suggestIndex, suggestPrune bool) {
+	if len(broken) > 0 {
+		d.app.Warnf("\nThe repository contains damaged pack files. These can be repaired, as far as there is anything left of them, with\n"+
+			"  restic repair packs %s\nand then `restic repair snapshots --forget`. Make a copy of the repository before.\n", strings.Join(broken, " "))
+	}
+	if suggestIndex {
+		d.app.Warnf("Run `restic repair index` to correct the index.\n")
+	}
+	if suggestPrune && rep.Errors == 0 {
+		d.app.Printf("Run `restic prune` to clean up; nothing is lost.\n")
+	}
+}

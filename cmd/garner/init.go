@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/garner-backup/garner/cmd/garner/internal/cli"
+	"github.com/garner-backup/garner/repo"
+)
+
+type initOptions struct {
+	version string
+}
+
+func newInitCommand(app *cli.App) *cobra.Command {
+	var opts initOptions
+	cmd := &cobra.Command{
+		Use:     "init",
+		Short:   "Initialize a new repository",
+		Long:    "The \"init\" command initializes a new repository.\n\nEXIT STATUS\n===========\n\nExit status is 0 if the command was successful.\nExit status is 1 if there was any error.",
+		Example: "  garner init -r /mnt/storage/backup\n  garner init -r /mnt/storage/backup --repository-version 1",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runInit(cmd.Context(), app, opts)
+		},
+	}
+	cmd.Flags().StringVar(&opts.version, "repository-version", "stable", "repository format version to use, allowed values are a format version, 'latest' and 'stable'")
+	return cmd
+}
+
+func runInit(ctx context.Context, app *cli.App, opts initOptions) error {
+	version, err := formatVersion(opts.version)
+	if err != nil {
+		return err
+	}
+	_, err = createRepository(ctx, app, version)
+	return err
+}
+
+func formatVersion(s string) (int, error) {
+	switch s {
+	case "stable", "":
+		return repo.StableVersion, nil
+	case "latest":
+		return repo.MaxVersion, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < repo.MinVersion || n > repo.MaxVersion {
+		return 0, cli.Usage("invalid repository version %q: only %d to %d, 'stable' and 'latest' are allowed", s, repo.MinVersion, repo.MaxVersion)
+	}
+	return n, nil
+}
+
+type initMessage struct {
+	MessageType string `json:"message_type"` // "initialized"
+	ID          string `json:"id"`
+	Repository  string `json:"repository"`
+}
+
+// createRepository makes the repository that the global flags name, and says
+// so.
+func createRepository(ctx context.Context, app *cli.App, version int) (*repo.Repo, error) {
+	location, err := app.Location()
+	if err != nil {
+		return nil, err
+	}
+	be, err := app.Backend(location)
+	if err != nil {
+		return nil, err
+	}
+	defer be.Close()
+	password, err := app.RepositoryPassword(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r, err := repo.Init(ctx, be, password, &repo.InitOptions{Version: version, Options: app.RepoOptions()})
+	shown := cli.Redact(location)
+	if errors.Is(err, repo.ErrRepositoryExists) {
+		return nil, fmt.Errorf("create repository at %s failed: config file already exists: %w", shown, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("create repository at %s failed: %w", shown, err)
+	}
+	id := r.Config().ID
+	if app.JSON {
+		return r, app.PrintJSON(initMessage{"initialized", id.String(), shown})
+	}
+	app.Verbosef("format version %d, chunker polynomial %v\n", r.Config().Version, r.Config().ChunkerPolynomial)
+	app.Printf("created restic repository %s at %s\n\n", id.String()[:10], shown)
+	app.Printf("Keep the password: without it, nobody can read what is stored here.\n")
+	return r, nil
+}

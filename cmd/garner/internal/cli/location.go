@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/garner-backup/garner/repo/backend"
+	"github.com/garner-backup/garner/repo/backend/layer"
+	"github.com/garner-backup/garner/repo/backend/local"
+)
+
+// Location returns where the repository is, as the user said it.
+func (a *App) Location() (string, error) {
+	if a.Repo != "" && a.RepositoryFile != "" {
+		return "", Usage("options --repo and --repository-file are mutually exclusive, please specify only one")
+	}
+	if a.Repo != "" {
+		return a.Repo, nil
+	}
+	if a.RepositoryFile == "" {
+		return "", Usage("Please specify repository location (-r or --repository-file)")
+	}
+	b, err := os.ReadFile(a.RepositoryFile)
+	if err != nil {
+		return "", fmt.Errorf("repository file: %w", err)
+	}
+	location := strings.TrimSpace(string(b))
+	if location == "" {
+		return "", Usage("repository file %s is empty", a.RepositoryFile)
+	}
+	return location, nil
+}
+
+// remote are the schemes of locations that restic knows and this build does
+// not reach.
+var remote = map[string]string{
+	"sftp": "mount it, for example with sshfs", "rest": "", "s3": "", "swift": "", "b2": "", "azure": "", "gs": "",
+	"rclone": "mount it with rclone mount",
+}
+
+// localPath returns the path of a repository on a disk. A location with a
+// scheme that is not known is a path, unless it looks like nothing of that
+// kind.
+func localPath(location string) (string, error) {
+	scheme, rest, found := strings.Cut(location, ":")
+	if !found || scheme == "" || filepath.VolumeName(location) != "" {
+		return location, nil
+	}
+	if scheme == "local" {
+		return rest, nil
+	}
+	if hint, ok := remote[scheme]; ok {
+		msg := fmt.Sprintf("repositories at %s: locations are not supported; use a path", scheme)
+		if hint != "" {
+			msg += ", or " + hint
+		}
+		return "", Usage("%s (%s)", msg, Redact(location))
+	}
+	if strings.ContainsAny(scheme, `/\.~`) {
+		return location, nil
+	}
+	return "", Usage("invalid backend in %q: if the repository is in a local directory, you need to add a `local:` prefix", Redact(location))
+}
+
+// Redact removes the password from a location.
+func Redact(location string) string {
+	scheme, rest, _ := strings.Cut(location, ":")
+	u, err := url.Parse(rest)
+	if err != nil || u.User == nil {
+		return location
+	}
+	if _, has := u.User.Password(); !has {
+		return location
+	}
+	u.User = url.UserPassword(u.User.Username(), "***")
+	s, err := url.PathUnescape(u.String())
+	if err != nil {
+		s = u.String()
+	}
+	return scheme + ":" + s
+}
+
+// otherOptions are the name spaces of extended options that concern other
+// places than a local directory.
+var otherOptions = map[string]bool{
+	"sftp": true, "rest": true, "s3": true, "swift": true, "b2": true, "azure": true, "gs": true, "rclone": true, "vss": true,
+}
+
+// localOptions reads the extended options for a local directory. Those for
+// other places have no effect here, as in restic; unknown ones are refused.
+func localOptions(list []string) (*local.Options, error) {
+	opts := &local.Options{}
+	for _, o := range list {
+		key, value, _ := strings.Cut(o, "=")
+		space, name, _ := strings.Cut(strings.TrimSpace(key), ".")
+		switch {
+		case space == "local" && name == "connections":
+			n, err := strconv.Atoi(strings.TrimSpace(value))
+			if err != nil || n < 1 {
+				return nil, Usage("invalid value %q of option local.connections: want a number above 0", value)
+			}
+			opts.Connections = n
+		case otherOptions[space] && name != "":
+		default:
+			return nil, Usage("unknown option %q", key)
+		}
+	}
+	return opts, nil
+}
+
+// Backend opens the place that the location names, with retries and limits.
+func (a *App) Backend(location string) (backend.Backend, error) {
+	path, err := localPath(location)
+	if err != nil {
+		return nil, err
+	}
+	opts, err := localOptions(a.Options)
+	if err != nil {
+		return nil, err
+	}
+	var be backend.Backend
+	if be, err = local.Open(path, opts); err != nil {
+		return nil, err
+	}
+	if a.LimitUpload > 0 || a.LimitDownload > 0 {
+		be = layer.Throttle(be, int64(a.LimitUpload)<<10, int64(a.LimitDownload)<<10)
+	}
+	return layer.Retry(be, &layer.RetryOptions{Report: a.reportRetry}), nil
+}

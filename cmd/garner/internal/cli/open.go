@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/garner-backup/garner/repo"
+	"github.com/garner-backup/garner/repo/backend"
+	"github.com/garner-backup/garner/repo/backend/layer"
+)
+
+func (a *App) reportRetry(op layer.Op, h backend.Handle, err error, wait time.Duration) {
+	a.Warnf("%s(%v) returned error, retrying after %v: %v\n", op, h, wait.Round(time.Millisecond), err)
+}
+
+// Access says what a command does to the repository, and so which lock it
+// takes.
+type Access uint8
+
+const (
+	Read      Access = iota // shared lock; none with --no-lock
+	Append                  // shared lock, also with --no-lock
+	Exclusive               // exclusive lock, also with --no-lock
+	ReadAlone               // exclusive lock; none with --no-lock
+	Dry                     // no lock; what is stored is discarded
+)
+
+// RepoOptions are the options that the global flags give a repository.
+func (a *App) RepoOptions() *repo.Options {
+	mode, _ := repo.ParseCompression(a.Compression) // Finish has checked it
+	return &repo.Options{
+		KeyHint:       a.KeyHint,
+		Compression:   mode,
+		PackSize:      int(a.PackSize) << 20,
+		NoExtraVerify: a.NoExtraVerify,
+	}
+}
+
+// Open opens the repository and calls fn under the lock that access needs.
+func (a *App) Open(ctx context.Context, access Access, fn func(ctx context.Context, r *repo.Repo) error) error {
+	location, err := a.Location()
+	if err != nil {
+		return err
+	}
+	if a.NoLock && access == Exclusive {
+		return Usage("--no-lock is not possible for this command: it changes the repository")
+	}
+	if a.NoLock && access == Append {
+		a.Warnf("this command changes the repository, so it is locked in spite of --no-lock\n")
+	}
+	be, err := a.Backend(location)
+	if err != nil {
+		return err
+	}
+	defer be.Close()
+	if access == Dry {
+		be = layer.Discard(be)
+	}
+	var r *repo.Repo
+	err = a.withPassword(ctx, func(password string) (err error) {
+		r, err = repo.Open(ctx, be, password, a.RepoOptions())
+		return err
+	})
+	if errors.Is(err, repo.ErrNoRepository) {
+		return fmt.Errorf("%w\nIs there a repository at the following location?\n%s", err, Redact(location))
+	}
+	if err != nil {
+		return err
+	}
+	if access == Dry || a.NoLock && access != Append {
+		return fn(ctx, r)
+	}
+	mode := repo.SharedLock
+	if access == Exclusive || access == ReadAlone {
+		mode = repo.ExclusiveLock
+	}
+	return r.WithLock(ctx, mode, a.lockOptions(), func(ctx context.Context) error { return fn(ctx, r) })
+}
+
+func (a *App) lockOptions() *repo.LockOptions {
+	told := false
+	return &repo.LockOptions{
+		Retry: a.RetryLock,
+		Waiting: func(locked *repo.LockedError, _ time.Duration) {
+			if !told {
+				told = true
+				a.Printf("repo already locked, waiting up to %v for the lock\n", a.RetryLock)
+			}
+		},
+	}
+}
+
+// Exists reports whether there is a repository at the location.
+func (a *App) Exists(ctx context.Context) (bool, error) {
+	location, err := a.Location()
+	if err != nil {
+		return false, err
+	}
+	be, err := a.Backend(location)
+	if err != nil {
+		return false, err
+	}
+	defer be.Close()
+	_, err = be.Stat(ctx, backend.Handle{Type: backend.ConfigFile})
+	if errors.Is(err, backend.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
