@@ -25,9 +25,6 @@ const (
 	// maxMemoryPack is the target size up to which packs are made in memory;
 	// larger ones are made in temporary files.
 	maxMemoryPack = 32 << 20
-	// packReserve is how much a buffer for packs exceeds the target: room
-	// for the last blob and the header, so that it seldom has to grow.
-	packReserve = 2 << 20
 	// saveIndexGrace is the time to save the index of packs that are stored
 	// when the operation was cancelled.
 	saveIndexGrace = 30 * time.Second
@@ -57,8 +54,7 @@ type Writer struct {
 	idxMu sync.Mutex
 	idx   *index.Collector // packs that are stored and in no index file yet; owned by idxMu
 
-	bufMu   sync.Mutex
-	buffers [][]byte // for packs; owned by bufMu
+	memory pack.Memory // for packs
 }
 
 // pendingShard holds blobs that are being sealed, or are in packs that are
@@ -230,7 +226,7 @@ func (p *packer) add(ctx context.Context, w *Writer, b index.Blob, sealed []byte
 	err = func() error {
 		slot.mu.Lock()
 		defer slot.mu.Unlock()
-		if slot.b != nil && !slot.b.Empty() && w.overflows(slot.b, len(sealed)) {
+		if slot.b != nil && !slot.b.Empty() && w.overflows(len(sealed)) {
 			full = append(full, slot.b)
 			slot.b = nil
 		}
@@ -254,43 +250,22 @@ func (p *packer) add(ctx context.Context, w *Writer, b index.Blob, sealed []byte
 	return len(full) > 0, err
 }
 
-// overflows reports whether a blob should rather begin a new pack: it would
-// make this one far larger than intended.
-func (w *Writer) overflows(b *pack.Builder, sealed int) bool {
-	return int64(sealed) >= int64(w.repo.opts.PackSize) || (w.inMemory() && int64(sealed) > b.Spare())
-}
-
-func (w *Writer) inMemory() bool { return w.repo.opts.PackSize <= maxMemoryPack }
+// overflows reports whether a blob should rather begin a new pack: it fills
+// one alone.
+func (w *Writer) overflows(sealed int) bool { return sealed >= w.repo.opts.PackSize }
 
 func (w *Writer) newBuilder() (*pack.Builder, error) {
-	if !w.inMemory() {
+	if w.repo.opts.PackSize > maxMemoryPack {
 		return pack.NewFileBuilder(w.repo.key, w.repo.opts.TempDir)
 	}
-	w.bufMu.Lock()
-	defer w.bufMu.Unlock()
-	if n := len(w.buffers); n > 0 {
-		buf := w.buffers[n-1]
-		w.buffers = w.buffers[:n-1]
-		return pack.NewBuilder(w.repo.key, buf), nil
-	}
-	return pack.NewBuilder(w.repo.key, make([]byte, 0, w.repo.opts.PackSize+packReserve)), nil
-}
-
-func (w *Writer) closeBuilder(b *pack.Builder) {
-	buf := b.Close()
-	if want := w.repo.opts.PackSize + packReserve; cap(buf) != want {
-		return // grown for a large blob; not kept
-	}
-	w.bufMu.Lock()
-	defer w.bufMu.Unlock()
-	w.buffers = append(w.buffers, buf)
+	return pack.NewBuilder(w.repo.key, &w.memory), nil
 }
 
 // upload stores a finished pack in the background. It blocks while as many
 // packs as the backend has connections are on their way.
 func (w *Writer) upload(ctx context.Context, t index.BlobType, b *pack.Builder) {
 	w.uploads.Go(func() error {
-		defer w.closeBuilder(b)
+		defer b.Close()
 		err := w.storePack(ctx, t, b)
 		if err != nil {
 			w.cancel(err)
@@ -357,7 +332,7 @@ func (w *Writer) flushPacks(ctx context.Context) error {
 				if err := last.Merge(b); err != nil {
 					return err
 				}
-				w.closeBuilder(b)
+				b.Close()
 			default:
 				if last != nil {
 					w.upload(ctx, index.BlobType(t), last)

@@ -207,7 +207,7 @@ func TestLargeBlobsNeedNoMemory(t *testing.T) {
 		h := index.BlobHandle{Type: index.TreeBlob, ID: crypto.Hash(content)}
 		for round := range 2 {
 			err := r.Write(t.Context(), func(ctx context.Context, w *Writer) error {
-				saved, err := w.SaveLarge(ctx, h, bytes.NewReader(content))
+				saved, err := w.SaveLarge(ctx, h, backend.Bytes(content))
 				if saved.New != (round == 0) {
 					t.Errorf("round %d: new is %v", round, saved.New)
 				}

@@ -10,5 +10,6 @@ import (
 
 func main() {
 	app := newApp()
+	tune(app)
 	os.Exit(run(context.Background(), app, os.Args[1:]))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -59,6 +60,9 @@ func runSnapshots(ctx context.Context, app *cli.App, opts snapshotsOptions, ids 
 		list, err := findSnapshots(ctx, app, r, opts.filter(), ids)
 		if err != nil {
 			return err
+		}
+		for _, sn := range list {
+			slices.Sort(sn.Paths) // as restic shows them, whatever the order they were given in
 		}
 		groups := snapshot.GroupBy(list, by)
 		for i := range groups {

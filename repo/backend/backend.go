@@ -79,21 +79,25 @@ type FileInfo struct {
 }
 
 // Content is what Save stores: bytes of a known number that can be read more
-// than once, so that a failed attempt can be repeated. *bytes.Reader and
-// *io.SectionReader are Contents.
+// than once, so that a failed attempt can be repeated. *io.SectionReader is a
+// Content. One that is an io.WriterTo writes all of itself at each call, from
+// the start; drivers may use that to spare a copy.
 type Content interface {
 	io.ReaderAt
 	Size() int64
 }
 
-// Bytes is a Content in memory; drivers write it without copying it.
+// Bytes is a Content in memory.
 type Bytes []byte
 
 // Size returns the number of bytes.
 func (b Bytes) Size() int64 { return int64(len(b)) }
 
-// Bytes returns the content itself, not a copy.
-func (b Bytes) Bytes() []byte { return b }
+// WriteTo implements io.WriterTo.
+func (b Bytes) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(b)
+	return int64(n), err
+}
 
 // ReadAt implements io.ReaderAt.
 func (b Bytes) ReadAt(p []byte, off int64) (int, error) {

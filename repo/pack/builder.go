@@ -22,16 +22,15 @@ type Builder struct {
 	blobs []index.Blob
 	size  int64 // bytes of blobs so far
 
-	mem []byte // the blobs, unless there is a file
+	mem slabs // the pack, unless there is a file
 
 	file *os.File  // nil: in memory
 	sum  hash.Hash // of what went to file
 }
 
-// NewBuilder returns a Builder that keeps the pack in buf, whose content is
-// overwritten and whose capacity should hold a whole pack.
-func NewBuilder(key *crypto.Key, buf []byte) *Builder {
-	return &Builder{key: key, mem: buf[:0]}
+// NewBuilder returns a Builder that keeps the pack in memory.
+func NewBuilder(key *crypto.Key, memory *Memory) *Builder {
+	return &Builder{key: key, mem: slabs{memory: memory}}
 }
 
 // NewFileBuilder returns a Builder that keeps the pack in a temporary file
@@ -107,8 +106,8 @@ func (b *Builder) LastBlob() (index.Blob, *io.SectionReader) {
 
 func (b *Builder) write(p []byte) error {
 	if b.file == nil {
-		b.mem = append(b.mem, p...)
-		return nil
+		_, err := b.mem.Write(p)
+		return err
 	}
 	b.sum.Write(p)
 	if _, err := b.file.Write(p); err != nil {
@@ -119,11 +118,6 @@ func (b *Builder) write(p []byte) error {
 
 // Size returns the bytes of blobs added so far, without the header.
 func (b *Builder) Size() int64 { return b.size }
-
-// Spare returns how many bytes fit before a Builder in memory has to grow.
-func (b *Builder) Spare() int64 {
-	return int64(cap(b.mem)-len(b.mem)) - Trailer - int64(len(b.blobs)+1)*compressedEntrySize
-}
 
 // Empty reports whether nothing was added.
 func (b *Builder) Empty() bool { return len(b.blobs) == 0 }
@@ -143,18 +137,19 @@ func (b *Builder) Merge(other *Builder) error {
 			return err
 		}
 	}
-	other.blobs, other.mem, other.size = nil, other.mem[:0], 0
+	other.blobs, other.size = nil, 0
 	return nil
 }
 
 // stored returns the sealed bytes of a blob that was added.
 func (b *Builder) stored(blob index.Blob) ([]byte, error) {
-	if b.file == nil {
-		return b.mem[blob.Offset : int64(blob.Offset)+int64(blob.Length)], nil
+	var from io.ReaderAt = &b.mem
+	if b.file != nil {
+		from = b.file
 	}
 	sealed := make([]byte, blob.Length)
-	if _, err := b.file.ReadAt(sealed, int64(blob.Offset)); err != nil {
-		return nil, fmt.Errorf("temporary file for a pack: %w", err)
+	if _, err := from.ReadAt(sealed, int64(blob.Offset)); err != nil {
+		return nil, fmt.Errorf("read back from a pack being made: %w", err)
 	}
 	return sealed, nil
 }
@@ -183,7 +178,7 @@ func (b *Builder) Finish() (*Pack, error) {
 	}
 	p := &Pack{Blobs: b.blobs}
 	if b.file == nil {
-		p.ID, p.Content = crypto.Hash(b.mem), backend.Bytes(b.mem)
+		p.ID, p.Content = b.mem.hash(), &b.mem
 		return p, nil
 	}
 	p.ID = crypto.ID(b.sum.Sum(nil))
@@ -205,16 +200,14 @@ func (b *Builder) checkHeader(header []byte) error {
 	return nil
 }
 
-// Close releases the temporary file, if there is one, and returns the buffer
-// of a Builder in memory for the next one.
-func (b *Builder) Close() []byte {
+// Close releases the memory or the temporary file.
+func (b *Builder) Close() {
 	if b.file != nil {
 		name := b.file.Name()
 		b.file.Close()
 		_ = os.Remove(name) // gone already, except on Windows
 		b.file = nil
+		return
 	}
-	buf := b.mem
-	b.mem = nil
-	return buf[:0]
+	b.mem.release()
 }

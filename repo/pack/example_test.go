@@ -13,7 +13,7 @@ func ExampleBuilder() {
 	content := []byte("hello restic\n")
 	blob := index.Blob{BlobHandle: index.BlobHandle{Type: index.DataBlob, ID: crypto.Hash(content)}}
 
-	b := pack.NewBuilder(key, nil)
+	b := pack.NewBuilder(key, new(pack.Memory))
 	if err := b.Add(blob, key.Seal(nil, content)); err != nil {
 		fmt.Println(err)
 	}

@@ -58,7 +58,7 @@ func TestPackReadsBack(t *testing.T) {
 	dir := t.TempDir()
 	rapid.Check(t, func(t *rapid.T) {
 		blobs := drawBlobs(t)
-		b := NewBuilder(key, nil)
+		b := NewBuilder(key, new(Memory))
 		if rapid.Bool().Draw(t, "file") {
 			var err error
 			if b, err = NewFileBuilder(key, dir); err != nil {
@@ -133,7 +133,7 @@ func TestHeaderBytes(t *testing.T) {
 
 func TestMerge(t *testing.T) {
 	key := crypto.NewKey()
-	a, b := NewBuilder(key, make([]byte, 0, 100)), NewBuilder(key, nil)
+	a, b := NewBuilder(key, new(Memory)), NewBuilder(key, new(Memory))
 	for i, into := range []*Builder{a, b, b} {
 		blob := index.Blob{BlobHandle: index.BlobHandle{ID: crypto.Hash([]byte{byte(i)})}}
 		if err := into.Add(blob, bytes.Repeat([]byte{byte(i)}, 40+i)); err != nil {
@@ -180,7 +180,7 @@ func TestAddStream(t *testing.T) {
 
 func TestReadHeaderNamesDamage(t *testing.T) {
 	key := crypto.NewKey()
-	b := NewBuilder(key, nil)
+	b := NewBuilder(key, new(Memory))
 	for i := range 20 { // more than the first read covers
 		blob := index.Blob{BlobHandle: index.BlobHandle{ID: crypto.ID{byte(i)}}, UncompressedLength: 7}
 		if err := b.Add(blob, make([]byte, 50)); err != nil {
@@ -218,7 +218,7 @@ func TestReadHeaderNamesDamage(t *testing.T) {
 }
 
 func TestFinishRefusesAnEmptyPack(t *testing.T) {
-	if _, err := NewBuilder(crypto.NewKey(), nil).Finish(); err == nil {
+	if _, err := NewBuilder(crypto.NewKey(), new(Memory)).Finish(); err == nil {
 		t.Fatal("no error")
 	}
 }
@@ -239,14 +239,14 @@ func FuzzParseHeader(f *testing.F) {
 }
 
 func BenchmarkBuilder(b *testing.B) {
-	key, buf := crypto.NewKey(), make([]byte, 0, 17<<20)
+	key, memory := crypto.NewKey(), new(Memory)
 	sealed := make([]byte, 1<<20)
 	for i := range sealed {
 		sealed[i] = byte(rand.Uint32())
 	}
 	b.SetBytes(16 << 20)
 	for b.Loop() {
-		p := NewBuilder(key, buf)
+		p := NewBuilder(key, memory)
 		for i := range 16 {
 			if err := p.Add(index.Blob{BlobHandle: index.BlobHandle{ID: crypto.ID{byte(i)}}}, sealed); err != nil {
 				b.Fatal(err)
@@ -255,5 +255,6 @@ func BenchmarkBuilder(b *testing.B) {
 		if _, err := p.Finish(); err != nil {
 			b.Fatal(err)
 		}
+		p.Close()
 	}
 }

@@ -26,14 +26,12 @@ import (
 	"syscall"
 )
 
-// Content is what is written: all of it, at its own size.
+// Content is what is written: all of it, at its own size. If it is an
+// io.WriterTo as well, WriteTo writes all of it at each call.
 type Content interface {
 	io.ReaderAt
 	Size() int64
 }
-
-// byteser is a Content that has its bytes in memory.
-type byteser interface{ Bytes() []byte }
 
 // System is the calls that Write makes. Tests replace some to fail at will.
 type System struct {
@@ -119,10 +117,8 @@ func (s *System) write(path string, content Content, modes Modes, publish func(f
 func copyTo(f File, content Content) error {
 	var n int64
 	var err error
-	if b, ok := content.(byteser); ok {
-		var m int
-		m, err = f.Write(b.Bytes())
-		n = int64(m)
+	if w, ok := content.(io.WriterTo); ok {
+		n, err = w.WriteTo(f)
 	} else {
 		n, err = io.Copy(f, io.NewSectionReader(content, 0, content.Size()))
 	}

@@ -41,7 +41,7 @@ func (t *Table) Write(w io.Writer) error {
 		total += n
 	}
 	out := bufio.NewWriter(w)
-	rule := strings.Repeat("-", total+2)
+	rule := strings.Repeat("-", total)
 	writeRow(out, widths, t.head)
 	fmt.Fprintln(out, rule)
 	for _, row := range t.rows {
