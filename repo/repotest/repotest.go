@@ -1,0 +1,137 @@
+// Package repotest helps to test programs that work with repositories: it
+// finds the real restic, makes trees of files of every kind, and compares
+// trees in all that a backup keeps.
+package repotest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/repo/internal/osmeta"
+	"github.com/garner-backup/garner/repo/tree"
+)
+
+// Restic returns the path of the real restic: that in $GARNER_RESTIC, else
+// the one in PATH. Without one the test is skipped, or, if
+// $GARNER_REQUIRE_PEERS is set, fails.
+func Restic(t testing.TB) string {
+	t.Helper()
+	return find(t, "GARNER_RESTIC", "restic")
+}
+
+// OldRestic is Restic for the oldest release that knows format 2, 0.14, in
+// $GARNER_RESTIC_014.
+func OldRestic(t testing.TB) string {
+	t.Helper()
+	return find(t, "GARNER_RESTIC_014", "restic-0.14")
+}
+
+func find(t testing.TB, env, name string) string {
+	t.Helper()
+	if path := os.Getenv(env); path != "" {
+		return path
+	}
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path
+	}
+	if os.Getenv("GARNER_REQUIRE_PEERS") != "" {
+		t.Fatalf("no %s: set $%s to its path", name, env)
+	}
+	t.Skipf("no %s: set $%s to its path to run this test", name, env)
+	return ""
+}
+
+// Manifest describes everything below dir that a backup keeps, a line for
+// each item by its path: type, mode, owner, times, size, link target,
+// attributes, device, the hash of the content and which items are one file.
+// Access and change times are left out: a restore does not set them. Times of
+// folders are left out with noFolderTimes.
+func Manifest(t testing.TB, dir string, noFolderTimes bool) map[string]string {
+	t.Helper()
+	m := make(map[string]string)
+	links := make(map[[2]uint64]string)
+	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		rel, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		m[rel], err = describe(path, rel, links, noFolderTimes)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func describe(path, rel string, links map[[2]uint64]string, noFolderTimes bool) (string, error) {
+	var n tree.Node
+	if err := osmeta.Stat(path, false, &n); err != nil {
+		return "", err
+	}
+	if err := osmeta.FinishPath(path, &n); err != nil {
+		return "", err
+	}
+	line := fmt.Sprintf("%s %v %d:%d", n.Type, n.Mode, n.UID, n.GID)
+	if n.Type != tree.TypeDir || !noFolderTimes {
+		line += n.ModTime.UTC().Format(" 2006-01-02T15:04:05.999999999")
+	}
+	for _, x := range n.ExtendedAttributes {
+		line += fmt.Sprintf(" %s=%x", x.Name, x.Value)
+	}
+	switch n.Type {
+	case tree.TypeSymlink:
+		line += fmt.Sprintf(" -> %q", n.LinkTarget)
+	case tree.TypeDevice, tree.TypeCharDevice:
+		line += fmt.Sprintf(" device %d", n.Device)
+	case tree.TypeFile:
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return "", err
+		}
+		line += fmt.Sprintf(" %d bytes %v", len(b), crypto.Hash(b))
+		if n.Links > 1 {
+			id := [2]uint64{n.DeviceID, n.Inode}
+			if links[id] == "" {
+				links[id] = rel
+			}
+			line += " is " + links[id]
+		}
+	}
+	return line, nil
+}
+
+// Same fails the test for each item in which two trees differ.
+func Same(t testing.TB, want, got map[string]string) {
+	t.Helper()
+	for path, line := range want {
+		if g, ok := got[path]; !ok {
+			t.Errorf("%q is missing", path)
+		} else if g != line {
+			t.Errorf("%q is\n  %s\nwant\n  %s", path, g, line)
+		}
+	}
+	for path := range got {
+		if _, ok := want[path]; !ok {
+			t.Errorf("%q should not be there", path)
+		}
+	}
+}
+
+// ignore lets a step of MakeTree fail for lack of rights or of support by the
+// file system.
+func ignore(t testing.TB, what string, err error) {
+	t.Helper()
+	if err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
