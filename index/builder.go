@@ -12,25 +12,29 @@ import (
 // Builder makes a Table of many index files. It is safe for concurrent use.
 type Builder struct {
 	mu      sync.Mutex
-	numbers map[crypto.ID]uint32 // of packs; owned by mu
-	packs   []crypto.ID          // owned by mu
-	entries [][]entry            // unsorted, one slice for each file; owned by mu
+	packs   packSet                // owned by mu
+	files   map[crypto.ID]struct{} // with an ID; owned by mu
+	entries [][]entry              // unsorted, one slice for each file; owned by mu
 }
 
 // NewBuilder returns an empty Builder.
-func NewBuilder() *Builder { return &Builder{numbers: make(map[crypto.ID]uint32)} }
+func NewBuilder() *Builder { return &Builder{files: make(map[crypto.ID]struct{})} }
 
 // File is an index file on its way into a Builder. Nothing of it counts
 // before Commit, so a file that turns out to be damaged leaves no trace. It is
 // not safe for concurrent use.
 type File struct {
 	b       *Builder
+	id      crypto.ID // zero if not set
 	packs   []crypto.ID
 	entries []entry // pack numbers are positions in packs
 }
 
 // File begins an index file.
 func (b *Builder) File() *File { return &File{b: b} }
+
+// SetID says which index file it is; [Table.Files] lists it then.
+func (f *File) SetID(id crypto.ID) { f.id = id }
 
 // Add enters a pack of the file. It copies blobs.
 func (f *File) Add(pack crypto.ID, blobs []Blob) {
@@ -47,22 +51,19 @@ func (f *File) Commit() {
 	b := f.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !f.id.IsZero() {
+		b.files[f.id] = struct{}{}
+	}
 	renumber := make([]uint32, len(f.packs))
 	for i, id := range f.packs {
-		n, ok := b.numbers[id]
-		if !ok {
-			n = uint32(len(b.packs))
-			b.packs = append(b.packs, id)
-			b.numbers[id] = n
-		}
-		renumber[i] = n
+		renumber[i], _ = b.packs.add(id)
 	}
 	for i := range f.entries {
 		e := &f.entries[i]
 		e.pack = e.pack&treeBit | renumber[e.pack&^treeBit]
 	}
 	b.entries = append(b.entries, f.entries)
-	f.entries = nil
+	f.packs, f.entries = nil, nil
 }
 
 // Table returns a table of all that was committed. Entries that say exactly
@@ -71,9 +72,9 @@ func (b *Builder) Table() *Table {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	entries := sortBuckets(b.entries)
-	b.entries, b.numbers = nil, nil
 	entries = slices.Compact(entries)
-	t := &Table{packs: b.packs}
+	t := &Table{packs: b.packs, files: b.files}
+	b.entries, b.files, b.packs = nil, nil, packSet{}
 	if len(entries) > 0 {
 		t.runs = []run{newRun(entries)}
 	}
@@ -118,7 +119,7 @@ func sortBuckets(files [][]entry) []entry {
 					if c := bytes.Compare(a.id[:], b.id[:]); c != 0 {
 						return c
 					}
-					return compareEntries(a, b)
+					return comparePlaces(&a, &b)
 				})
 			}
 		})

@@ -26,7 +26,8 @@ const (
 )
 
 // Collector gathers stored packs until an index file is due. Packs are never
-// split over two files. It is not safe for concurrent use.
+// split over two files; to keep files small, call Take after each Add. It is
+// not safe for concurrent use.
 type Collector struct {
 	now   func() time.Time
 	json  []byte    // encoded packs with commas between
@@ -37,7 +38,8 @@ type Collector struct {
 // NewCollector returns an empty Collector that reads the clock from now.
 func NewCollector(now func() time.Time) *Collector { return &Collector{now: now} }
 
-// Add enters a pack, with all its blobs.
+// Add enters a pack, with all its blobs. The pack must be stored durably: an
+// index file must never name one that is not.
 func (c *Collector) Add(pack crypto.ID, blobs []Blob) {
 	if len(c.json) == 0 {
 		c.first = c.now()

@@ -27,9 +27,10 @@ func (e errStop) Error() string { return e.err.Error() }
 
 // Decode calls fn for each pack of an index file, in order. The blobs are
 // valid until fn returns. Members that are not known are skipped, among them
-// "supersedes", which never hid other files. The list of packs that restic
-// 0.1 wrote without an object around it is refused. Decode returns fn's error,
-// or a [*SyntaxError].
+// "supersedes", which never hid other files; a member that is known must not
+// be repeated. The list of packs that restic 0.1 wrote without an object
+// around it is refused. Decode returns fn's error, or a [*SyntaxError]; fn may
+// have had packs by then.
 func Decode(data []byte, fn func(pack crypto.ID, blobs []Blob) error) error {
 	d := decoder{data: data, fn: fn}
 	d.onBlob = d.blobMember
@@ -97,9 +98,13 @@ func (d *decoder) file() error {
 	if d.peek() == '[' {
 		return d.fail("this is the form that restic 0.1 wrote, which is not supported; rewrite the index with restic 0.17 or older")
 	}
+	have := 0
 	err := d.object(func(key []byte) error {
 		if string(key) != "packs" {
 			return d.skip(0)
+		}
+		if err := d.once(&have, 1); err != nil {
+			return err
 		}
 		return d.list(d.pack)
 	})
@@ -164,17 +169,22 @@ func (d *decoder) list(item func() error) error {
 }
 
 func (d *decoder) pack() error {
+	const hasID, hasBlobs = 1, 2
 	var id crypto.ID
-	have := false
+	have := 0
 	d.blobs = d.blobs[:0]
+	d.space()
 	start := d.at
 	err := d.object(func(key []byte) (err error) {
 		switch string(key) {
 		case "id":
-			id, err = d.id()
-			have = true
+			if err = d.once(&have, hasID); err == nil {
+				id, err = d.id()
+			}
 		case "blobs":
-			err = d.list(d.blob)
+			if err = d.once(&have, hasBlobs); err == nil {
+				err = d.list(d.blob)
+			}
 		default:
 			err = d.skip(0)
 		}
@@ -183,7 +193,7 @@ func (d *decoder) pack() error {
 	if err != nil {
 		return err
 	}
-	if !have || id.IsZero() {
+	if have&hasID == 0 || id.IsZero() {
 		d.at = start
 		return d.fail("pack without an ID")
 	}
@@ -193,23 +203,34 @@ func (d *decoder) pack() error {
 	return nil
 }
 
-// The members that a blob must have.
+// The members of a blob that are known.
 const (
 	haveID = 1 << iota
 	haveType
 	haveOffset
 	haveLength
-	haveAll = 1<<iota - 1
+	haveUncompressed
+	mustHave = haveID | haveType | haveOffset | haveLength
 )
+
+// once notes in have that a member was seen, and refuses it if it was before.
+func (d *decoder) once(have *int, member int) error {
+	if *have&member != 0 {
+		return d.fail("repeated member")
+	}
+	*have |= member
+	return nil
+}
 
 func (d *decoder) blob() error {
 	d.cur, d.have = Blob{}, 0
+	d.space()
 	start := d.at
 	if err := d.object(d.onBlob); err != nil {
 		return err
 	}
 	switch b := d.cur; {
-	case d.have != haveAll:
+	case d.have&mustHave != mustHave:
 		d.at = start
 		return d.fail("blob without ID, type, offset or length")
 	case b.Length < crypto.Overhead:
@@ -222,25 +243,30 @@ func (d *decoder) blob() error {
 
 // blobMember parses the value of a member of d.cur.
 func (d *decoder) blobMember(key []byte) (err error) {
+	member := 0
 	switch string(key) {
 	case "id":
+		member = haveID
 		d.cur.ID, err = d.id()
-		d.have |= haveID
 	case "type":
+		member = haveType
 		d.cur.Type, err = d.blobType()
-		d.have |= haveType
 	case "offset":
+		member = haveOffset
 		d.cur.Offset, err = d.number()
-		d.have |= haveOffset
 	case "length":
+		member = haveLength
 		d.cur.Length, err = d.number()
-		d.have |= haveLength
 	case "uncompressed_length":
+		member = haveUncompressed
 		d.cur.UncompressedLength, err = d.number()
 	default:
-		err = d.skip(0)
+		return d.skip(0)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return d.once(&d.have, member)
 }
 
 func (d *decoder) id() (crypto.ID, error) {

@@ -57,6 +57,19 @@ func (r *run) find(h BlobHandle) int {
 	return -1
 }
 
+// all returns the entries of a blob.
+func (r *run) all(h BlobHandle) []entry {
+	at := r.find(h)
+	if at < 0 {
+		return nil
+	}
+	end := at + 1
+	for end < len(r.entries) && r.entries[end].handle() == h {
+		end++
+	}
+	return r.entries[at:end]
+}
+
 // merge returns the entries of a and b, sorted.
 func merge(a, b []entry) []entry {
 	out := make([]entry, 0, len(a)+len(b))

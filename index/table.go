@@ -11,14 +11,15 @@ import (
 	"bytes"
 	"cmp"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 
 	"github.com/garner-backup/garner/crypto"
 )
 
-// entry is one location of a blob. Entries are sorted by type, ID, pack
-// number and offset.
+// entry is one location of a blob. Entries are sorted by type and ID, and then
+// by all the rest, so that equal ones are neighbours.
 type entry struct {
 	id     crypto.ID
 	pack   uint32 // number of the pack; the highest bit is the blob's type
@@ -48,10 +49,15 @@ func compareEntries(a, b entry) int {
 	if c := compareHandles(&a, &b); c != 0 {
 		return c
 	}
-	if c := cmp.Compare(a.pack, b.pack); c != 0 {
-		return c
-	}
-	return cmp.Compare(a.offset, b.offset)
+	return comparePlaces(&a, &b)
+}
+
+func comparePlaces(a, b *entry) int {
+	return cmp.Or(
+		cmp.Compare(a.pack, b.pack),
+		cmp.Compare(a.offset, b.offset),
+		cmp.Compare(a.length, b.length),
+		cmp.Compare(a.plain, b.plain))
 }
 
 // Lookuper is what backup and restore need of an index.
@@ -65,9 +71,11 @@ type Lookuper interface {
 // packs are added.
 type Table struct {
 	mu    sync.RWMutex
-	packs []crypto.ID // by number; a pack listed twice has two numbers until Builder merges them
+	packs packSet                // owned by mu
+	files map[crypto.ID]struct{} // index files; owned by mu
 	// runs are sorted each, the largest first; a run is at least twice as
-	// large as the next, so there are few.
+	// large as the next, so there are few. No two entries are equal. The
+	// slice is owned by mu, a run itself never changes.
 	runs []run
 }
 
@@ -76,25 +84,48 @@ var _ Lookuper = (*Table)(nil)
 // NewTable returns an empty table.
 func NewTable() *Table { return new(Table) }
 
-// Add enters all blobs of a pack.
+// Add enters all blobs of a pack. What the table has already, in the same
+// pack at the same place, is not entered again.
 func (t *Table) Add(pack crypto.ID, blobs []Blob) {
 	if len(blobs) == 0 {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	number := uint32(len(t.packs))
-	t.packs = append(t.packs, pack)
-	added := make([]entry, len(blobs))
-	for i, b := range blobs {
-		added[i] = newEntry(b, number)
+	number, known := t.packs.add(pack)
+	added := make([]entry, 0, len(blobs))
+	for _, b := range blobs {
+		if e := newEntry(b, number); !known || !t.holds(e) {
+			added = append(added, e)
+		}
 	}
 	slices.SortFunc(added, compareEntries)
+	if added = slices.Compact(added); len(added) == 0 {
+		return
+	}
 	t.runs = append(t.runs, newRun(added))
 	for n := len(t.runs); n > 1 && len(t.runs[n-2].entries) < 2*len(t.runs[n-1].entries); n = len(t.runs) {
-		t.runs[n-2] = newRun(merge(t.runs[n-2].entries, t.runs[n-1].entries))
-		t.runs = t.runs[:n-1]
+		t.mergeLast()
 	}
+}
+
+// mergeLast makes one of the last two runs. It never writes to a run, as
+// iterators may be reading it.
+func (t *Table) mergeLast() {
+	n := len(t.runs)
+	merged := newRun(merge(t.runs[n-2].entries, t.runs[n-1].entries))
+	t.runs[n-1] = run{} // for the garbage collector
+	t.runs[n-2], t.runs = merged, t.runs[:n-1]
+}
+
+// holds reports whether the very entry is in the table.
+func (t *Table) holds(e entry) bool {
+	for i := range t.runs {
+		if slices.Contains(t.runs[i].all(e.handle()), e) {
+			return true
+		}
+	}
+	return false
 }
 
 func newEntry(b Blob, pack uint32) entry {
@@ -119,22 +150,21 @@ func (t *Table) Has(h BlobHandle) bool {
 	return false
 }
 
-// Lookup appends all places of a blob to dst.
+// Lookup appends all places of a blob to dst, in no particular order. It
+// allocates only if dst has no room.
 func (t *Table) Lookup(dst []Location, h BlobHandle) []Location {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for i := range t.runs {
-		entries := t.runs[i].entries
-		at := t.runs[i].find(h)
-		for ; at >= 0 && at < len(entries) && entries[at].handle() == h; at++ {
-			dst = append(dst, t.location(&entries[at]))
+		for _, e := range t.runs[i].all(h) {
+			dst = append(dst, location(&e, t.packs.ids))
 		}
 	}
 	return dst
 }
 
-func (t *Table) location(e *entry) Location {
-	return Location{Blob: e.blob(), Pack: t.packs[e.pack&^treeBit]}
+func location(e *entry, packs []crypto.ID) Location {
+	return Location{Blob: e.blob(), Pack: packs[e.pack&^treeBit]}
 }
 
 // PlaintextLength returns the length of a blob's content in bytes.
@@ -162,24 +192,25 @@ func (t *Table) Len() int {
 }
 
 // flatten merges all runs into one, so that an entry's position numbers it.
-func (t *Table) flatten() []entry {
+// What it returns never changes.
+func (t *Table) flatten() (entries []entry, packs []crypto.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for n := len(t.runs); n > 1; n = len(t.runs) {
-		t.runs[n-2] = newRun(merge(t.runs[n-2].entries, t.runs[n-1].entries))
-		t.runs = t.runs[:n-1]
+	for len(t.runs) > 1 {
+		t.mergeLast()
 	}
-	if len(t.runs) == 0 {
-		return nil
+	if len(t.runs) > 0 {
+		entries = t.runs[0].entries
 	}
-	return t.runs[0].entries
+	return entries, t.packs.ids[:len(t.packs.ids):len(t.packs.ids)]
 }
 
 // Ordinal returns a number for a blob, below Len, which stays the same until
-// a pack is added: a set of blobs is a bit for each.
+// a pack is added: a set of blobs is a bit for each. A blob that is stored
+// several times has one number.
 func (t *Table) Ordinal(h BlobHandle) (int, bool) {
 	t.mu.RLock()
-	if len(t.runs) > 1 {
+	for len(t.runs) > 1 {
 		t.mu.RUnlock()
 		t.flatten()
 		t.mu.RLock()
@@ -189,59 +220,44 @@ func (t *Table) Ordinal(h BlobHandle) (int, bool) {
 		return 0, false
 	}
 	at := t.runs[0].find(h)
-	return at, at >= 0
+	return max(at, 0), at >= 0
 }
 
-// All yields every location, data before trees, sorted by ID. No pack may be
-// added meanwhile.
+// All yields every location, data before trees, sorted by ID. It shows the
+// table as it is when the loop begins.
 func (t *Table) All() iter.Seq[Location] {
 	return func(yield func(Location) bool) {
-		entries := t.flatten()
+		entries, packs := t.flatten()
 		for i := range entries {
-			if !yield(t.location(&entries[i])) {
+			if !yield(location(&entries[i], packs)) {
 				return
 			}
 		}
 	}
 }
 
-// ByPack yields each pack with its blobs, sorted by offset. The slice is
-// valid until the next one. No pack may be added meanwhile. It takes four
-// more bytes for each blob.
-func (t *Table) ByPack() iter.Seq2[crypto.ID, []Blob] {
-	return func(yield func(crypto.ID, []Blob) bool) {
-		entries := t.flatten()
-		starts, order := byPack(entries, len(t.packs))
-		var blobs []Blob
-		for p, id := range t.packs {
-			blobs = blobs[:0]
-			for _, at := range order[starts[p]:starts[p+1]] {
-				blobs = append(blobs, entries[at].blob())
-			}
-			slices.SortFunc(blobs, func(a, b Blob) int { return cmp.Compare(a.Offset, b.Offset) })
-			if len(blobs) > 0 && !yield(id, blobs) {
-				return
-			}
-		}
+// AddFile notes that the table holds all that the index file lists.
+func (t *Table) AddFile(id crypto.ID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.files == nil {
+		t.files = make(map[crypto.ID]struct{})
 	}
+	t.files[id] = struct{}{}
 }
 
-// byPack sorts the positions of entries by pack number, counting: those of
-// pack p are order[starts[p]:starts[p+1]].
-func byPack(entries []entry, packs int) (starts, order []uint32) {
-	starts = make([]uint32, packs+1)
-	for i := range entries {
-		starts[entries[i].pack&^treeBit+1]++
-	}
-	for p := range packs {
-		starts[p+1] += starts[p]
-	}
-	order = make([]uint32, len(entries))
-	next := slices.Clone(starts)
-	for i := range entries {
-		p := entries[i].pack &^ treeBit
-		order[next[p]] = uint32(i)
-		next[p]++
-	}
-	return starts, order
+// HasFile reports whether the index file was noted, by AddFile or
+// [File.SetID].
+func (t *Table) HasFile(id crypto.ID) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	_, ok := t.files[id]
+	return ok
+}
+
+// Files returns the IDs of all index files that were noted, sorted.
+func (t *Table) Files() []crypto.ID {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return slices.SortedFunc(maps.Keys(t.files), crypto.ID.Compare)
 }

@@ -1,7 +1,9 @@
 package index
 
 import (
+	"cmp"
 	"encoding/binary"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -81,26 +83,129 @@ func TestTableAgreesWithAMap(t *testing.T) {
 		packs := make(map[crypto.ID][]Blob)
 		for range rapid.IntRange(0, 30).Draw(t, "packs") {
 			pack, blobs := drawPack(t)
-			if packs[pack] != nil {
-				continue
+			if rapid.Bool().Draw(t, "same again") {
+				blobs = append(blobs, blobs...)
 			}
-			packs[pack] = blobs
+			for _, b := range blobs {
+				if !slices.Contains(packs[pack], b) {
+					packs[pack] = append(packs[pack], b)
+				}
+			}
 			table.Add(pack, blobs)
 			m.add(pack, blobs)
 			checkAgainst(t, table, m)
 		}
 		checkOrder(t, table)
-		seen := 0
-		for pack, blobs := range table.ByPack() {
-			seen++
-			if !slices.Equal(blobs, packs[pack]) {
-				t.Fatalf("pack %v: %+v, want %+v", pack, blobs, packs[pack])
+		checkPacks(t, table, packs)
+	})
+}
+
+// checkPacks checks what the table says by pack.
+func checkPacks(t *rapid.T, table *Table, packs map[crypto.ID][]Blob) {
+	byPack := make(map[crypto.ID][]Blob)
+	for pack, blobs := range table.ByPack() {
+		if byPack[pack] != nil || !slices.IsSortedFunc(blobs, func(a, b Blob) int { return cmp.Compare(a.Offset, b.Offset) }) {
+			t.Fatalf("pack %v comes twice or unsorted", pack)
+		}
+		byPack[pack] = slices.Clone(blobs)
+	}
+	infos := maps.Collect(table.Packs())
+	if len(byPack) != len(packs) || len(infos) != len(packs) {
+		t.Fatalf("ByPack yields %d packs, Packs %d, want %d", len(byPack), len(infos), len(packs))
+	}
+	for pack, want := range packs {
+		var info PackInfo
+		for _, b := range want {
+			if !slices.Contains(byPack[pack], b) {
+				t.Fatalf("pack %v lacks %+v", pack, b)
+			}
+			info.Blobs[b.Type]++
+			info.Stored += int64(b.Length)
+			if b.Compressed() {
+				info.Compressed++
 			}
 		}
-		if seen != len(packs) {
-			t.Fatalf("ByPack yields %d packs of %d", seen, len(packs))
+		if len(byPack[pack]) != len(want) || infos[pack] != info {
+			t.Fatalf("pack %v: %d blobs, %+v; want %d, %+v", pack, len(byPack[pack]), infos[pack], len(want), info)
+		}
+	}
+}
+
+// The sizes are of packs that restic 0.19.1 made.
+func TestFileSizeIsTheSizeOfThePack(t *testing.T) {
+	for want, p := range map[int64]PackInfo{
+		131: {Blobs: [NumBlobTypes]int{DataBlob: 1}, Compressed: 1, Stored: 54},
+		714: {Blobs: [NumBlobTypes]int{TreeBlob: 2}, Compressed: 2, Stored: 332 + 264},
+		118: {Blobs: [NumBlobTypes]int{DataBlob: 1}, Stored: 45},
+	} {
+		if got := p.FileSize(); got != want || p.Mixed() {
+			t.Errorf("%+v: %d bytes, want %d", p, got, want)
+		}
+	}
+	if !(PackInfo{Blobs: [NumBlobTypes]int{1, 1}}).Mixed() {
+		t.Error("a mixed pack is taken for a pure one")
+	}
+}
+
+func TestLookupDoesNotAllocate(t *testing.T) {
+	table := NewTable()
+	blobs := manyBlobs(0, 100)
+	table.Add(crypto.ID{1}, blobs)
+	table.Add(crypto.ID{2}, blobs[:10])
+	dst := make([]Location, 0, 2)
+	n := testing.AllocsPerRun(100, func() {
+		dst = table.Lookup(dst[:0], blobs[0].BlobHandle)
+		table.Has(blobs[50].BlobHandle)
+	})
+	if n != 0 || len(dst) != 2 {
+		t.Errorf("%v allocations, %d places", n, len(dst))
+	}
+}
+
+func TestTableKnowsItsIndexFiles(t *testing.T) {
+	b := NewBuilder()
+	for i := range 4 {
+		f := b.File()
+		f.SetID(crypto.ID{byte(9 - i)})
+		if i < 3 { // the last turns out to be damaged
+			f.Commit()
+		}
+	}
+	table := b.Table()
+	table.AddFile(crypto.ID{1})
+	want := []crypto.ID{{1}, {7}, {8}, {9}}
+	if got := table.Files(); !slices.Equal(got, want) {
+		t.Errorf("files %v, want %v", got, want)
+	}
+	if !table.HasFile(crypto.ID{8}) || table.HasFile(crypto.ID{6}) || NewTable().HasFile(crypto.ID{8}) {
+		t.Error("HasFile disagrees with Files")
+	}
+}
+
+// Whoever reads a table sees it as it was when he began.
+func TestIterationWhilePacksAreAdded(t *testing.T) {
+	table := NewTable()
+	table.Add(crypto.ID{1}, manyBlobs(0, 100))
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		for i := range 50 {
+			table.Add(crypto.ID{2, byte(i)}, manyBlobs(1000+i*20, 20))
 		}
 	})
+	for range 10 {
+		n, packs := 0, 0
+		for range table.All() {
+			n++
+		}
+		for range table.Packs() {
+			packs++
+		}
+		if n%20 != 0 || n < 100 || packs < 1 {
+			t.Fatalf("%d blobs in %d packs", n, packs)
+		}
+		table.Ordinal(BlobHandle{})
+	}
 }
 
 // checkOrder checks that All is sorted and that ordinals tell blobs apart.
@@ -217,7 +322,7 @@ func bigTable(n int) *Table {
 
 // bytesUsed is what a table takes, arrays at their capacity.
 func bytesUsed(t *Table) int {
-	n := cap(t.packs) * crypto.IDSize
+	n := cap(t.packs.ids)*crypto.IDSize + cap(t.packs.slots)*4
 	for _, r := range t.runs {
 		n += cap(r.entries)*int(unsafe.Sizeof(entry{})) + cap(r.first)*4
 	}
@@ -244,20 +349,29 @@ func BenchmarkLookup(b *testing.B) {
 				b.Skip("takes a gigabyte")
 			}
 			table := bigTable(n)
-			b.ReportMetric(float64(bytesUsed(table))/float64(n), "B/blob")
-			var probes []BlobHandle
-			for _, blob := range manyBlobs(0, 4096) {
-				probes = append(probes, blob.BlobHandle)
-			}
-			i := 0
-			for b.Loop() {
-				if !table.Has(probes[i&4095]) {
-					b.Fatal("lost")
-				}
-				i += 1223
+			for what, from := range map[string]int{"hit": 0, "miss": n} {
+				b.Run(what, func(b *testing.B) { benchmarkHas(b, table, from) })
 			}
 		})
 	}
+}
+
+func benchmarkHas(b *testing.B, table *Table, from int) {
+	var probes []BlobHandle
+	for _, blob := range manyBlobs(from, 1<<16) {
+		probes = append(probes, blob.BlobHandle)
+	}
+	found, i := 0, 0
+	for b.Loop() {
+		if table.Has(probes[i&(1<<16-1)]) {
+			found++
+		}
+		i++
+	}
+	if found != 0 && found != i || (found == i) != (from == 0) {
+		b.Fatalf("%d of %d found", found, i)
+	}
+	b.ReportMetric(float64(bytesUsed(table))/float64(table.Len()), "B/blob")
 }
 
 func BenchmarkAddPacks(b *testing.B) {
