@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -26,12 +27,12 @@ func makeTree(t *testing.T) string {
 	return dir
 }
 
-// restored returns the manifest of a tree restored from src.
-func restored(t *testing.T, p *program, src string, args ...string) map[string]string {
+// restored returns the manifest of what restoring the latest snapshot gives.
+func restored(t *testing.T, p *program) map[string]string {
 	t.Helper()
 	target := filepath.Join(t.TempDir(), "target")
-	p.ok(append([]string{"restore", "latest", "--target", target}, args...)...)
-	return repotest.Manifest(t, filepath.Join(target, src), false)
+	p.ok("restore", "latest", "--target", target)
+	return repotest.Manifest(t, target, false)
 }
 
 // sourceManifest is what a restore must give: no sockets.
@@ -46,31 +47,31 @@ func sourceManifest(t *testing.T, src string) map[string]string {
 }
 
 func TestBothProgramsUseOneRepository(t *testing.T) {
-	for _, version := range []string{"1", "2"} {
+	t.Parallel()
+	for _, version := range []int{1, 2} {
 		for _, first := range []string{"garner", "restic"} {
-			t.Run("version "+version+" "+first+" first", func(t *testing.T) {
+			t.Run(fmt.Sprintf("version %d, %s first", version, first), func(t *testing.T) {
 				src := makeTree(t)
-				repository := filepath.Join(t.TempDir(), "repo")
-				a, b := garner(t, repository), restic(t, repository)
+				repository := newRepository(t, version)
+				a, b := garner(t, repository).in(src), restic(t, repository).in(src)
 				if first == "restic" {
 					a, b = b, a
 				}
-				a.ok("init", "--repository-version", version)
-				made := summaryOf(t, a.ok("backup", "--json", src))
-				again := summaryOf(t, b.ok("backup", "--json", src))
+				made := summaryOf(t, a.ok("backup", "--json", "."))
+				again := summaryOf(t, b.ok("backup", "--json", "."))
 				if again.DataBlobs != 0 || again.TreeBlobs != 0 {
 					t.Errorf("the second program added %d data and %d tree blobs", again.DataBlobs, again.TreeBlobs)
 				}
 				if again.FilesUnmodified != made.TotalFilesProcessed || again.FilesNew != 0 || again.FilesChanged != 0 {
 					t.Errorf("the second program found %d of %d files unmodified", again.FilesUnmodified, made.TotalFilesProcessed)
 				}
-				forced := summaryOf(t, b.ok("backup", "--json", "--force", src))
+				forced := summaryOf(t, b.ok("backup", "--json", "--force", "."))
 				if forced.DataBlobs != 0 || forced.TreeBlobs != 0 {
 					t.Errorf("reading all again added %d data and %d tree blobs", forced.DataBlobs, forced.TreeBlobs)
 				}
 				want := sourceManifest(t, src)
-				repotest.Same(t, want, restored(t, a, src))
-				repotest.Same(t, want, restored(t, b, src))
+				repotest.Same(t, want, restored(t, a))
+				repotest.Same(t, want, restored(t, b))
 				for _, p := range []*program{a, b} {
 					p.ok("check", "--read-data")
 				}
@@ -90,35 +91,35 @@ func sameListing(t *testing.T, a, b *program) {
 }
 
 func TestResticPrunesAfterGarner(t *testing.T) {
+	t.Parallel()
 	src := makeTree(t)
-	repository := filepath.Join(t.TempDir(), "repo")
-	g, r := garner(t, repository), restic(t, repository)
-	g.ok("init")
-	g.ok("backup", filepath.Join(src, "x", "chunks"))
-	g.ok("backup", src)
+	repository := newRepository(t, 2)
+	g, r := garner(t, repository).in(src), restic(t, repository).in(src)
+	g.ok("backup", filepath.Join("x", "chunks"))
+	g.ok("backup", ".")
 	r.ok("forget", "--keep-last", "1", "--group-by", "", "--prune", "--max-unused", "0")
 	g.ok("check", "--read-data")
 	r.ok("check", "--read-data")
-	repotest.Same(t, sourceManifest(t, src), restored(t, g, src))
-	if s := summaryOf(t, g.ok("backup", "--json", src)); s.DataBlobs != 0 || s.FilesNew != 0 {
+	repotest.Same(t, sourceManifest(t, src), restored(t, g))
+	if s := summaryOf(t, g.ok("backup", "--json", ".")); s.DataBlobs != 0 || s.FilesNew != 0 {
 		t.Errorf("after the prune: %+v", s)
 	}
 }
 
 func TestOldResticReadsWhatGarnerWrites(t *testing.T) {
-	for _, version := range []string{"1", "2"} {
+	t.Parallel()
+	for _, version := range []int{1, 2} {
 		src := makeTree(t)
-		repository := filepath.Join(t.TempDir(), "repo")
-		g, old := garner(t, repository), oldRestic(t, repository)
-		g.ok("init", "--repository-version", version)
-		g.ok("backup", src)
+		repository := newRepository(t, version)
+		g, old := garner(t, repository).in(src), oldRestic(t, repository).in(src)
+		g.ok("backup", ".")
 		old.ok("check", "--read-data")
 		// 0.14 loses bytes of link targets that are not UTF-8.
-		want, got := sourceManifest(t, src), restored(t, old, src)
+		want, got := sourceManifest(t, src), restored(t, old)
 		delete(want, "x/badlink")
 		delete(got, "x/badlink")
 		repotest.Same(t, want, got)
-		old.ok("backup", src)
+		old.ok("backup", ".")
 		g.ok("check", "--read-data")
 	}
 }
@@ -126,10 +127,10 @@ func TestOldResticReadsWhatGarnerWrites(t *testing.T) {
 // TestTargetsLandWhereResticPutsThem compares the paths in the snapshots for
 // all kinds of arguments.
 func TestTargetsLandWhereResticPutsThem(t *testing.T) {
+	t.Parallel()
 	src := makeTree(t)
-	repository := filepath.Join(t.TempDir(), "repo")
-	g, r := garner(t, repository), restic(t, repository)
-	g.ok("init")
+	repository := newRepository(t, 2)
+	g, r := garner(t, repository).in(src), restic(t, repository).in(src)
 	for _, args := range [][]string{
 		{"."}, {"x/sub"}, {"x/../x/sub/deep"}, {"x/sub", "x"}, {"x", "x/sub/deep"}, {"x", "x"}, {"../source/x/sub"},
 		{"x/small", "x/empty"}, {filepath.Join(src, "x"), "x"}, {"x/link"}, {"x/sub", filepath.Join(src, "x/sub")},
@@ -138,16 +139,14 @@ func TestTargetsLandWhereResticPutsThem(t *testing.T) {
 		{"x", "--exclude-if-present", "small"}, {"x/sub/deep", "x/chunks"}, {"x", "-x"}, {"x", "-e", "/**/deep"},
 	} {
 		tree := func(p *program) string {
-			cmd := p.command(t.Context(), append([]string{"backup", "-q", "--force"}, args...)...)
-			cmd.Dir = src
-			if out, err := cmd.CombinedOutput(); err != nil {
-				return "failed: " + string(out[:min(len(out), 0)]) + err.Error()
+			if r := p.run(append([]string{"backup", "-q", "--force"}, args...)...); r.code != 0 {
+				return fmt.Sprintf("exit code %d", r.code)
 			}
 			var list []struct {
 				Tree  string   `json:"tree"`
 				Paths []string `json:"paths"`
 			}
-			if err := json.Unmarshal([]byte(p.ok("snapshots", "latest", "--json")), &list); err != nil {
+			if err := json.Unmarshal([]byte(p.ok("snapshots", "latest", "--json", "--no-lock")), &list); err != nil {
 				t.Fatal(err)
 			}
 			return list[0].Tree + " " + strings.Join(list[0].Paths, ",")

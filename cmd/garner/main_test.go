@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,14 +15,27 @@ import (
 	"github.com/garner-backup/garner/repo/repotest"
 )
 
-// runAsGarner makes the test binary behave as the program.
-const runAsGarner = "GARNER_TEST_RUN_MAIN"
+// binary is the path of the program, built once, without the race detector:
+// deriving keys would take many times as long with it.
+var binary string
 
 func TestMain(m *testing.M) {
-	if os.Getenv(runAsGarner) != "" {
-		main()
+	os.Exit(testMain(m))
+}
+
+func testMain(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "garner-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
 	}
-	testscript.Main(m, map[string]func(){"garner": main})
+	defer os.RemoveAll(dir)
+	binary = filepath.Join(dir, "garner")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build garner: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
 }
 
 // TestScripts runs testdata/*.txt. In them $RESTIC is the real restic, if
@@ -39,6 +53,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("RESTIC_PASSWORD", "secret")
 			e.Setenv("RESTIC", restic)
+			e.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("RESTIC_CACHE_DIR", filepath.Join(e.WorkDir, ".cache"))
 			return nil
@@ -65,25 +80,34 @@ type result struct {
 type program struct {
 	t    testing.TB
 	path string
+	dir  string // working directory
 	env  []string
 }
 
-func garner(t testing.TB, repository string) *program {
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return newProgram(t, exe, repository, runAsGarner+"=1")
+func garner(t testing.TB, repository string) *program { return newProgram(t, binary, repository) }
+
+func newProgram(t testing.TB, path, repository string) *program {
+	return &program{t: t, path: path, env: append(os.Environ(),
+		"RESTIC_REPOSITORY="+repository, "RESTIC_PASSWORD=secret", "RESTIC_CACHE_DIR="+t.TempDir())}
 }
 
-func newProgram(t testing.TB, path, repository string, env ...string) *program {
-	return &program{t: t, path: path, env: append(append(os.Environ(),
-		"RESTIC_REPOSITORY="+repository, "RESTIC_PASSWORD=secret", "RESTIC_CACHE_DIR="+t.TempDir()), env...)}
+// in returns the program working in a directory. Backups of relative paths
+// from there have no folders of the machine in them, which others change.
+func (p *program) in(dir string) *program {
+	p.dir = dir
+	return p
+}
+
+// newRepository makes a repository that is cheap to open.
+func newRepository(t testing.TB, version int) string {
+	dir := filepath.Join(t.TempDir(), "repo")
+	repotest.Init(t, dir, "secret", version)
+	return dir
 }
 
 func (p *program) command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, p.path, args...)
-	cmd.Env = p.env
+	cmd.Env, cmd.Dir = p.env, p.dir
 	return cmd
 }
 

@@ -4,14 +4,20 @@
 package repotest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/garner-backup/garner/chunk"
 	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/repo"
+	"github.com/garner-backup/garner/repo/backend"
+	"github.com/garner-backup/garner/repo/backend/local"
 	"github.com/garner-backup/garner/repo/internal/osmeta"
 	"github.com/garner-backup/garner/repo/tree"
 )
@@ -133,5 +139,42 @@ func ignore(t testing.TB, what string, err error) {
 	t.Helper()
 	if err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
 		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+// Init makes a repository of a format version in dir, with a key that costs
+// no time to open.
+func Init(t testing.TB, dir, password string, version int) {
+	t.Helper()
+	be, err := local.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pol, err := chunk.RandomPol()
+	if err != nil {
+		t.Fatal(err)
+	}
+	master := crypto.NewKey()
+	kf, err := crypto.NewKeyFile(password, master, crypto.KDFParams{N: 16, R: 8, P: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kf.Created, kf.Username, kf.Hostname = time.Now(), "tester", "testhost"
+	key, err := kf.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := json.Marshal(repo.Config{Version: version, ID: crypto.RandomID(), ChunkerPolynomial: pol})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, err := range []error{
+		be.Create(t.Context()),
+		be.Save(t.Context(), backend.Handle{Type: backend.KeyFile, Name: crypto.Hash(key).String()}, backend.Bytes(key)),
+		be.Save(t.Context(), backend.Handle{Type: backend.ConfigFile}, backend.Bytes(master.Seal(nil, config))),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }

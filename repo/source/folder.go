@@ -18,7 +18,8 @@ type realFolder struct {
 	device uint64
 	// foreign is set for a folder on another file system: it counts as empty.
 	foreign bool
-	// explicit are targets inside of this folder, which no rule excludes.
+	// explicit are targets inside of this folder, or folders on the way to
+	// one. No rule excludes them.
 	explicit map[string]*target
 }
 
@@ -62,13 +63,17 @@ func (d *realFolder) hidden(name string, markers []string) bool {
 }
 
 func (d *realFolder) Lstat(name string, n *tree.Node) (bool, error) {
-	if t := d.explicit[name]; t != nil {
-		return t.lstat(d.rules, n)
+	explicit := d.explicit[name]
+	if explicit != nil && explicit.wanted {
+		return explicit.lstat(d.rules, n)
 	}
 	if err := d.Folder.Lstat(name, n); err != nil {
 		return false, err
 	}
 	d.rules.clean(name, n)
+	if explicit != nil {
+		return true, nil
+	}
 	if d.rules.OneFileSystem && n.DeviceID != d.device && n.Type != tree.TypeDir {
 		d.rules.excluded(d.path(name))
 		return false, nil
@@ -77,7 +82,7 @@ func (d *realFolder) Lstat(name string, n *tree.Node) (bool, error) {
 }
 
 func (d *realFolder) Finish(name string, n *tree.Node) error {
-	if t := d.explicit[name]; t != nil {
+	if t := d.explicit[name]; t != nil && t.wanted {
 		return t.finish(d.rules, n)
 	}
 	d.rules.owner(n)
@@ -94,7 +99,7 @@ func incomplete(n *tree.Node, err error) error {
 }
 
 func (d *realFolder) OpenFile(name string, n *tree.Node) (File, error) {
-	if t := d.explicit[name]; t != nil {
+	if t := d.explicit[name]; t != nil && t.wanted {
 		return t.openFile(d.rules, n)
 	}
 	f, err := d.Folder.OpenFile(name, n)
@@ -106,7 +111,8 @@ func (d *realFolder) OpenFile(name string, n *tree.Node) (File, error) {
 }
 
 func (d *realFolder) OpenFolder(name string) (Folder, error) {
-	if t := d.explicit[name]; t != nil {
+	t := d.explicit[name]
+	if t != nil && t.wanted {
 		return t.open(d.rules)
 	}
 	sub, err := d.Folder.OpenFolder(name)
@@ -114,6 +120,9 @@ func (d *realFolder) OpenFolder(name string) (Folder, error) {
 		return nil, err
 	}
 	opened := &realFolder{Folder: sub, rules: d.rules, abs: d.path(name), device: d.device}
+	if t != nil {
+		opened.explicit = t.children
+	}
 	if d.rules.OneFileSystem {
 		device, err := sub.Device()
 		if err != nil {
