@@ -1,8 +1,6 @@
 package index
 
 import (
-	"bytes"
-	"runtime"
 	"slices"
 	"sync"
 
@@ -14,7 +12,8 @@ type Builder struct {
 	mu      sync.Mutex
 	packs   packSet                // owned by mu
 	files   map[crypto.ID]struct{} // with an ID; owned by mu
-	entries [][]entry              // unsorted, one slice for each file; owned by mu
+	entries entryList              // unsorted; owned by mu
+	spare   [][]entry              // arrays of committed files, for the next; owned by mu
 }
 
 // NewBuilder returns an empty Builder.
@@ -31,7 +30,15 @@ type File struct {
 }
 
 // File begins an index file.
-func (b *Builder) File() *File { return &File{b: b} }
+func (b *Builder) File() *File {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	f := &File{b: b}
+	if n := len(b.spare); n > 0 {
+		f.entries, b.spare = b.spare[n-1], b.spare[:n-1]
+	}
+	return f
+}
 
 // SetID says which index file it is; [Table.Files] lists it then.
 func (f *File) SetID(id crypto.ID) { f.id = id }
@@ -62,72 +69,26 @@ func (f *File) Commit() {
 		e := &f.entries[i]
 		e.pack = e.pack&treeBit | renumber[e.pack&^treeBit]
 	}
-	b.entries = append(b.entries, f.entries)
+	b.entries.append(f.entries)
+	if cap(f.entries) > 0 {
+		b.spare = append(b.spare, f.entries[:0])
+	}
 	f.packs, f.entries = nil, nil
 }
 
 // Table returns a table of all that was committed. Entries that say exactly
-// the same become one. The Builder must not be used afterwards.
+// the same become one. It works where the entries are, and takes little memory
+// besides. The Builder must not be used afterwards.
 func (b *Builder) Table() *Table {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	entries := sortBuckets(b.entries)
-	entries = slices.Compact(entries)
+	b.spare = nil
+	b.entries.sort()
+	b.entries.compact()
 	t := &Table{packs: b.packs, files: b.files}
-	b.entries, b.files, b.packs = nil, nil, packSet{}
-	if len(entries) > 0 {
-		t.runs = []run{newRun(entries)}
+	if b.entries.n > 0 {
+		t.runs = []run{newRun(b.entries)}
 	}
+	b.entries, b.files, b.packs = entryList{}, nil, packSet{}
 	return t
-}
-
-// buckets is into how many parts, by the IDs' leading byte and the type, the
-// entries are sorted apart.
-const buckets = 2 * 256
-
-func bucketOf(e *entry) int { return int(e.pack>>31)<<8 | int(e.id[0]) }
-
-// sortBuckets returns all entries sorted. It distributes them by leading byte
-// into one array and sorts the parts on all processors. The files' arrays are
-// released one by one on the way, and so the peak stays below twice the size.
-func sortBuckets(files [][]entry) []entry {
-	var starts [buckets + 1]int
-	for _, f := range files {
-		for i := range f {
-			starts[bucketOf(&f[i])+1]++
-		}
-	}
-	for i := range buckets {
-		starts[i+1] += starts[i]
-	}
-	all := make([]entry, starts[buckets])
-	next := starts
-	for n, f := range files {
-		for i := range f {
-			at := &next[bucketOf(&f[i])]
-			all[*at] = f[i]
-			*at++
-		}
-		files[n] = nil
-	}
-	var wg sync.WaitGroup
-	work := make(chan []entry)
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for part := range work {
-				slices.SortFunc(part, func(a, b entry) int {
-					if c := bytes.Compare(a.id[:], b.id[:]); c != 0 {
-						return c
-					}
-					return comparePlaces(&a, &b)
-				})
-			}
-		})
-	}
-	for i := range buckets {
-		work <- all[starts[i]:starts[i+1]]
-	}
-	close(work)
-	wg.Wait()
-	return all
 }

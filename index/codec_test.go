@@ -121,6 +121,13 @@ func TestDecodeRefuses(t *testing.T) {
 		"nothing":            ``,
 		"cut":                `{"packs":[`,
 		"old array":          `[{"id":"` + idA + `","blobs":[]}]`,
+		"packs twice":        `{"packs":[],"packs":[]}`,
+		"blobs twice":        `{"packs":[{"id":"` + idA + `","blobs":[],"blobs":[]}]}`,
+		"pack ID twice":      `{"packs":[{"id":"` + idA + `","id":"` + idA + `"}]}`,
+		"offset twice":       blob(`"type":"data","offset":0,"length":54,"offset":0`),
+		"null offset":        blob(`"type":"data","offset":null,"length":54`),
+		"null pack":          `{"packs":[null]}`,
+		"upper-case ID":      `{"packs":[{"id":"` + strings.ToUpper(idA) + `","blobs":[]}]}`,
 		"no pack ID":         `{"packs":[{"blobs":[]}]}`,
 		"null pack ID":       `{"packs":[{"id":null,"blobs":[]}]}`,
 		"zero pack ID":       `{"packs":[{"id":"` + strings.Repeat("0", 64) + `","blobs":[]}]}`,
@@ -151,8 +158,13 @@ func TestDecodeRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	_, err := decodeAll([]byte(blob(`"type":"file","offset":0,"length":54`)))
+	var syntax *SyntaxError
+	if !errors.As(err, &syntax) || string(blob(`"type":"file","offset":0,"length":54`)[syntax.Offset-6:syntax.Offset]) != `"file"` {
+		t.Errorf("the place of a bad type: %v", err)
+	}
 	stop := errors.New("stop")
-	err := Decode([]byte(`{"packs":[{"id":"`+idA+`","blobs":[]}]}`), func(crypto.ID, []Blob) error { return stop })
+	err = Decode([]byte(`{"packs":[{"id":"`+idA+`","blobs":[]}]}`), func(crypto.ID, []Blob) error { return stop })
 	if err != stop {
 		t.Errorf("the callback's error comes back as %v", err)
 	}

@@ -90,8 +90,8 @@ func (t *Table) Packs() iter.Seq2[crypto.ID, PackInfo] {
 	return func(yield func(crypto.ID, PackInfo) bool) {
 		entries, packs := t.flatten()
 		infos := make([]PackInfo, len(packs))
-		for i := range entries {
-			e := &entries[i]
+		for i := range entries.n {
+			e := entries.at(i)
 			p := &infos[e.pack&^treeBit]
 			p.Blobs[e.typ()]++
 			p.Stored += int64(e.length)
@@ -113,12 +113,12 @@ func (t *Table) Packs() iter.Seq2[crypto.ID, PackInfo] {
 func (t *Table) ByPack() iter.Seq2[crypto.ID, []Blob] {
 	return func(yield func(crypto.ID, []Blob) bool) {
 		entries, packs := t.flatten()
-		starts, order := byPack(entries, len(packs))
+		starts, order := byPack(&entries, len(packs))
 		var blobs []Blob
 		for p, id := range packs {
 			blobs = blobs[:0]
 			for _, at := range order[starts[p]:starts[p+1]] {
-				blobs = append(blobs, entries[at].blob())
+				blobs = append(blobs, entries.at(int(at)).blob())
 			}
 			slices.SortFunc(blobs, func(a, b Blob) int { return cmp.Compare(a.Offset, b.Offset) })
 			if len(blobs) > 0 && !yield(id, blobs) {
@@ -130,18 +130,18 @@ func (t *Table) ByPack() iter.Seq2[crypto.ID, []Blob] {
 
 // byPack sorts the positions of entries by pack number, counting: those of
 // pack p are order[starts[p]:starts[p+1]].
-func byPack(entries []entry, packs int) (starts, order []uint32) {
+func byPack(entries *entryList, packs int) (starts, order []uint32) {
 	starts = make([]uint32, packs+1)
-	for i := range entries {
-		starts[entries[i].pack&^treeBit+1]++
+	for i := range entries.n {
+		starts[entries.at(i).pack&^treeBit+1]++
 	}
 	for p := range packs {
 		starts[p+1] += starts[p]
 	}
-	order = make([]uint32, len(entries))
+	order = make([]uint32, entries.n)
 	next := slices.Clone(starts)
-	for i := range entries {
-		p := entries[i].pack &^ treeBit
+	for i := range entries.n {
+		p := entries.at(i).pack &^ treeBit
 		order[next[p]] = uint32(i)
 		next[p]++
 	}

@@ -103,8 +103,12 @@ func (t *Table) Add(pack crypto.ID, blobs []Blob) {
 	if added = slices.Compact(added); len(added) == 0 {
 		return
 	}
-	t.runs = append(t.runs, newRun(added))
-	for n := len(t.runs); n > 1 && len(t.runs[n-2].entries) < 2*len(t.runs[n-1].entries); n = len(t.runs) {
+	list := makeEntries(len(added))
+	for i, e := range added {
+		*list.at(i) = e
+	}
+	t.runs = append(t.runs, newRun(list))
+	for n := len(t.runs); n > 1 && t.runs[n-2].n < 2*t.runs[n-1].n; n = len(t.runs) {
 		t.mergeLast()
 	}
 }
@@ -113,16 +117,20 @@ func (t *Table) Add(pack crypto.ID, blobs []Blob) {
 // iterators may be reading it.
 func (t *Table) mergeLast() {
 	n := len(t.runs)
-	merged := newRun(merge(t.runs[n-2].entries, t.runs[n-1].entries))
+	merged := newRun(merge(&t.runs[n-2].entryList, &t.runs[n-1].entryList))
 	t.runs[n-1] = run{} // for the garbage collector
 	t.runs[n-2], t.runs = merged, t.runs[:n-1]
 }
 
 // holds reports whether the very entry is in the table.
 func (t *Table) holds(e entry) bool {
+	h := e.handle()
 	for i := range t.runs {
-		if slices.Contains(t.runs[i].all(e.handle()), e) {
-			return true
+		r := &t.runs[i]
+		for at, end := r.span(&h); at < end; at++ {
+			if *r.at(at) == e {
+				return true
+			}
 		}
 	}
 	return false
@@ -143,7 +151,7 @@ func (t *Table) Has(h BlobHandle) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for i := range t.runs {
-		if t.runs[i].find(h) >= 0 {
+		if t.runs[i].find(&h) >= 0 {
 			return true
 		}
 	}
@@ -156,8 +164,9 @@ func (t *Table) Lookup(dst []Location, h BlobHandle) []Location {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for i := range t.runs {
-		for _, e := range t.runs[i].all(h) {
-			dst = append(dst, location(&e, t.packs.ids))
+		r := &t.runs[i]
+		for at, end := r.span(&h); at < end; at++ {
+			dst = append(dst, location(r.at(at), t.packs.ids))
 		}
 	}
 	return dst
@@ -172,8 +181,8 @@ func (t *Table) PlaintextLength(h BlobHandle) (int, bool) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	for i := range t.runs {
-		if at := t.runs[i].find(h); at >= 0 {
-			return t.runs[i].entries[at].blob().PlaintextLength(), true
+		if at := t.runs[i].find(&h); at >= 0 {
+			return t.runs[i].at(at).blob().PlaintextLength(), true
 		}
 	}
 	return 0, false
@@ -186,21 +195,21 @@ func (t *Table) Len() int {
 	defer t.mu.RUnlock()
 	n := 0
 	for i := range t.runs {
-		n += len(t.runs[i].entries)
+		n += t.runs[i].n
 	}
 	return n
 }
 
 // flatten merges all runs into one, so that an entry's position numbers it.
 // What it returns never changes.
-func (t *Table) flatten() (entries []entry, packs []crypto.ID) {
+func (t *Table) flatten() (entries entryList, packs []crypto.ID) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.runs) > 1 {
 		t.mergeLast()
 	}
 	if len(t.runs) > 0 {
-		entries = t.runs[0].entries
+		entries = t.runs[0].entryList
 	}
 	return entries, t.packs.ids[:len(t.packs.ids):len(t.packs.ids)]
 }
@@ -219,7 +228,7 @@ func (t *Table) Ordinal(h BlobHandle) (int, bool) {
 	if len(t.runs) == 0 {
 		return 0, false
 	}
-	at := t.runs[0].find(h)
+	at := t.runs[0].find(&h)
 	return max(at, 0), at >= 0
 }
 
@@ -228,8 +237,8 @@ func (t *Table) Ordinal(h BlobHandle) (int, bool) {
 func (t *Table) All() iter.Seq[Location] {
 	return func(yield func(Location) bool) {
 		entries, packs := t.flatten()
-		for i := range entries {
-			if !yield(location(&entries[i], packs)) {
+		for i := range entries.n {
+			if !yield(location(entries.at(i), packs)) {
 				return
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"maps"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -307,37 +308,92 @@ func manyBlobs(from, n int) []Blob {
 	return blobs
 }
 
-// bigTable has n blobs in packs of 500.
-func bigTable(n int) *Table {
+// bigBuilder has n blobs in packs of perPack.
+func bigBuilder(n, perPack int) *Builder {
 	b := NewBuilder()
 	for from := 0; from < n; from += FullFile {
 		f := b.File()
-		for at := from; at < min(from+FullFile, n); at += 500 {
-			f.Add(crypto.Hash(binary.LittleEndian.AppendUint64(nil, uint64(at))), manyBlobs(at, 500))
+		for at := from; at < min(from+FullFile, n); at += perPack {
+			f.Add(crypto.Hash(binary.LittleEndian.AppendUint64(nil, uint64(at))), manyBlobs(at, perPack))
 		}
 		f.Commit()
 	}
-	return b.Table()
+	return b
 }
 
 // bytesUsed is what a table takes, arrays at their capacity.
 func bytesUsed(t *Table) int {
 	n := cap(t.packs.ids)*crypto.IDSize + cap(t.packs.slots)*4
 	for _, r := range t.runs {
-		n += cap(r.entries)*int(unsafe.Sizeof(entry{})) + cap(r.first)*4
+		n += cap(r.first)*4 + cap(r.blocks)*int(unsafe.Sizeof([]entry{}))
+		for _, block := range r.blocks {
+			n += cap(block) * int(unsafe.Sizeof(entry{}))
+		}
 	}
 	return n
 }
 
 func TestATableIsCompact(t *testing.T) {
-	built := bigTable(200_000)
-	grown := NewTable()
-	for at := 0; at < 200_000; at += 500 {
-		grown.Add(crypto.Hash(binary.LittleEndian.AppendUint64(nil, uint64(at))), manyBlobs(at, 500))
+	const n = 200_000
+	for _, perPack := range []int{20, 500} { // as of large blobs, and of small
+		grown := NewTable()
+		for at := 0; at < n; at += perPack {
+			grown.Add(crypto.Hash(binary.LittleEndian.AppendUint64(nil, uint64(at))), manyBlobs(at, perPack))
+		}
+		for name, table := range map[string]*Table{"built": bigBuilder(n, perPack).Table(), "grown": grown} {
+			if per := float64(bytesUsed(table)) / float64(table.Len()); per > 56 || table.Len() != n {
+				t.Errorf("%s of packs of %d: %.1f bytes for each of %d blobs", name, perPack, per, table.Len())
+			}
+		}
 	}
-	for name, table := range map[string]*Table{"built": built, "grown": grown} {
-		if per := float64(bytesUsed(table)) / float64(table.Len()); per > 56 || table.Len() != 200_000 {
-			t.Errorf("%s: %.1f bytes for each of %d blobs", name, per, table.Len())
+}
+
+// What Table allocates is the fan-out table, and room to sort one bucket for
+// each processor.
+func TestBuildingATableTakesLittleMemory(t *testing.T) {
+	b := bigBuilder(200_000, 500)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	table := b.Table()
+	runtime.ReadMemStats(&after)
+	took, size := after.TotalAlloc-before.TotalAlloc, uint64(bytesUsed(table))
+	if took > size/5 {
+		t.Errorf("allocates %d bytes for a table of %d", took, size)
+	}
+}
+
+func TestListsOfManyBlocksAreSorted(t *testing.T) {
+	for _, n := range []int{0, 1, blockLen - 1, blockLen, blockLen + 1, 3*blockLen + 7} {
+		for _, crowded := range []bool{false, true} {
+			var l entryList
+			blobs := manyBlobs(0, n)
+			for i := range blobs {
+				if crowded {
+					blobs[i].ID[0] = 7
+				}
+				blobs[i].Type = BlobType(i % 2)
+				l.append([]entry{newEntry(blobs[i], uint32(i))})
+				if i%3 == 0 {
+					l.append([]entry{newEntry(blobs[i/2], uint32(i/2))}) // as there is already
+				}
+			}
+			l.sort()
+			l.compact()
+			r := newRun(l)
+			if r.n != n {
+				t.Fatalf("%d of %d entries", r.n, n)
+			}
+			for i := 1; i < r.n; i++ {
+				if compareEntries(*r.at(i - 1), *r.at(i)) >= 0 {
+					t.Fatalf("%d entries: unsorted at %d", n, i)
+				}
+			}
+			for i, b := range blobs {
+				at := r.find(&b.BlobHandle)
+				if at < 0 || *r.at(at) != newEntry(b, uint32(i)) {
+					t.Fatalf("%d entries: %v is not there", n, b)
+				}
+			}
 		}
 	}
 }
@@ -348,7 +404,7 @@ func BenchmarkLookup(b *testing.B) {
 			if testing.Short() && n > 1_000_000 {
 				b.Skip("takes a gigabyte")
 			}
-			table := bigTable(n)
+			table := bigBuilder(n, 500).Table()
 			for what, from := range map[string]int{"hit": 0, "miss": n} {
 				b.Run(what, func(b *testing.B) { benchmarkHas(b, table, from) })
 			}
