@@ -11,6 +11,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/repo/backend"
 )
 
@@ -58,6 +59,9 @@ func (b *Backend) Replace(ctx context.Context, h backend.Handle, content backend
 }
 
 func (b *Backend) save(ctx context.Context, h backend.Handle, content backend.Content, replace bool) error {
+	if _, err := crypto.ParseID(h.Name); err != nil && h.Type != backend.ConfigFile {
+		return &backend.PermanentError{Err: fmt.Errorf("save a file in %v: %w", h.Type, err)}
+	}
 	data := make([]byte, content.Size())
 	if n, err := io.ReadFull(io.NewSectionReader(content, 0, content.Size()), data); err != nil {
 		return fmt.Errorf("save %v: content ends after %d of %d bytes: %w", h, n, len(data), err)
