@@ -17,7 +17,8 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/crypto/poly1305" //nolint:staticcheck // Poly1305-AES of the format needs the bare authenticator
+	//lint:ignore SA1019 the format uses the bare authenticator
+	"golang.org/x/crypto/poly1305"
 )
 
 const (

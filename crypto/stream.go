@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"io"
 
-	"golang.org/x/crypto/poly1305" //nolint:staticcheck // see key.go
+	//lint:ignore SA1019 see key.go
+	"golang.org/x/crypto/poly1305"
 )
 
 // streamBuffer is how many bytes the streaming forms work on at a time.

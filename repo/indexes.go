@@ -88,6 +88,7 @@ func (l *indexLoader) load(ctx context.Context, id crypto.ID) error {
 
 func (l *indexLoader) decode(id crypto.ID, json []byte) error {
 	batch := l.builder.File()
+	batch.SetID(id)
 	err := index.Decode(json, func(pack crypto.ID, blobs []index.Blob) error {
 		if l.repo.config.Version < 2 {
 			for _, b := range blobs {

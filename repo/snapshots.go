@@ -24,7 +24,7 @@ func isEOF(err error) bool { return errors.Is(err, io.EOF) }
 func (r *Repo) SaveSnapshot(ctx context.Context, sn *snapshot.Snapshot) (crypto.ID, error) {
 	b, err := sn.Encode()
 	if err != nil {
-		return crypto.ID{}, fmt.Errorf("encode snapshot: %w", err)
+		return crypto.ID{}, err
 	}
 	if err := r.guardLooking(ctx, true); err != nil {
 		return crypto.ID{}, err

@@ -309,9 +309,11 @@ func (w *Writer) saveIndex(ctx context.Context, force bool) error {
 		if err := w.repo.guard(ctx); err != nil {
 			return err
 		}
-		if _, err := w.repo.SaveUnpacked(ctx, backend.IndexFile, json); err != nil {
+		id, err := w.repo.SaveUnpacked(ctx, backend.IndexFile, json)
+		if err != nil {
 			return err
 		}
+		w.repo.index.AddFile(id)
 	}
 }
 

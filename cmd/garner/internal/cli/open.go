@@ -50,6 +50,11 @@ func (a *App) Open(ctx context.Context, access Access, fn func(ctx context.Conte
 	if a.NoLock && access == Append {
 		a.Warnf("this command changes the repository, so it is locked in spite of --no-lock\n")
 	}
+	if a.CleanupCache && !a.NoCache {
+		if err := a.cleanCache(); err != nil {
+			a.Warnf("unable to remove old cache folders: %v\n", err)
+		}
+	}
 	be, err := a.Backend(location)
 	if err != nil {
 		return err
