@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -10,29 +12,11 @@ import (
 	"github.com/garner-backup/garner/repo/repotest"
 )
 
-// summaryOf returns the summary of a backup that ran with --json.
-func summaryOf(t *testing.T, out string) (s backupSummary) {
-	t.Helper()
-	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &s); err != nil || s.MessageType != "summary" {
-		t.Fatalf("no summary in %q: %v", lines[len(lines)-1], err)
-	}
-	return s
-}
-
 func makeTree(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "source")
 	repotest.MakeTree(t, filepath.Join(dir, "x"))
 	return dir
-}
-
-// restored returns the manifest of what restoring the latest snapshot gives.
-func restored(t *testing.T, p *program) map[string]string {
-	t.Helper()
-	target := filepath.Join(t.TempDir(), "target")
-	p.ok("restore", "latest", "--target", target)
-	return repotest.Manifest(t, target, false)
 }
 
 // sourceManifest is what a restore must give: no sockets.

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -137,4 +138,22 @@ func restic(t testing.TB, repository string) *program {
 
 func oldRestic(t testing.TB, repository string) *program {
 	return newProgram(t, repotest.OldRestic(t), repository)
+}
+
+// summaryOf returns the summary of a backup that ran with --json.
+func summaryOf(t *testing.T, out string) (s backupSummary) {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &s); err != nil || s.MessageType != "summary" {
+		t.Fatalf("no summary in %q: %v", lines[len(lines)-1], err)
+	}
+	return s
+}
+
+// restored returns the manifest of what restoring the latest snapshot gives.
+func restored(t *testing.T, p *program) map[string]string {
+	t.Helper()
+	target := filepath.Join(t.TempDir(), "target")
+	p.ok("restore", "latest", "--target", target)
+	return repotest.Manifest(t, target, false)
 }

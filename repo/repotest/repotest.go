@@ -5,8 +5,8 @@ package repotest
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,13 +133,11 @@ func Same(t testing.TB, want, got map[string]string) {
 	}
 }
 
-// ignore lets a step of MakeTree fail for lack of rights or of support by the
-// file system.
-func ignore(t testing.TB, what string, err error) {
-	t.Helper()
-	if err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
-		t.Fatalf("%s: %v", what, err)
-	}
+// Random returns size bytes that only seed determines.
+func Random(seed byte, size int) []byte {
+	b := make([]byte, size)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b)
+	return b
 }
 
 // Init makes a repository of a format version in dir, with a key that costs

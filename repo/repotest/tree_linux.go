@@ -2,7 +2,7 @@ package repotest
 
 import (
 	"bytes"
-	"math/rand/v2"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -55,11 +55,13 @@ func MakeTree(t testing.TB, dir string) {
 	setTimes(t, dir)
 }
 
-// Random returns size bytes that only seed determines.
-func Random(seed byte, size int) []byte {
-	b := make([]byte, size)
-	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b)
-	return b
+// ignore lets a step of MakeTree fail for lack of rights or of support by the
+// file system.
+func ignore(t testing.TB, what string, err error) {
+	t.Helper()
+	if err != nil && !errors.Is(err, os.ErrPermission) && !errors.Is(err, errors.ErrUnsupported) {
+		t.Fatalf("%s: %v", what, err)
+	}
 }
 
 func must(t testing.TB, err error) {
