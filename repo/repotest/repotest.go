@@ -148,6 +148,15 @@ func Init(t testing.TB, dir, password string, version int) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if err := be.Create(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	InitBackend(t, be, password, version)
+}
+
+// InitBackend is Init for any backend, whose folders are there.
+func InitBackend(t testing.TB, be backend.Backend, password string, version int) {
+	t.Helper()
 	pol, err := chunk.RandomPol()
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +176,6 @@ func Init(t testing.TB, dir, password string, version int) {
 		t.Fatal(err)
 	}
 	for _, err := range []error{
-		be.Create(t.Context()),
 		be.Save(t.Context(), backend.Handle{Type: backend.KeyFile, Name: crypto.Hash(key).String()}, backend.Bytes(key)),
 		be.Save(t.Context(), backend.Handle{Type: backend.ConfigFile}, backend.Bytes(master.Seal(nil, config))),
 	} {
