@@ -106,13 +106,14 @@ func (a *archiver) unchanged(sn *snapshot.Snapshot) bool {
 
 // archiver is the state of one Run.
 type archiver struct {
-	repo  *repo.Repo
-	w     *repo.Writer
-	opts  *Options
-	table *chunk.Table
-	stats stats
-	slots chan struct{} // one for each goroutine beside the first
-	zeros zeroChunk
+	repo   *repo.Repo
+	w      *repo.Writer
+	opts   *Options
+	table  *chunk.Table
+	stats  stats
+	slots  chan struct{} // one for each goroutine beside the first
+	hasher crypto.Hasher
+	zeros  zeroChunk
 
 	blocks  blockPool
 	batches sync.Pool // of *batch
@@ -128,11 +129,12 @@ func newArchiver(r *repo.Repo, opts *Options) (*archiver, error) {
 		workers = 2 * runtime.GOMAXPROCS(0)
 	}
 	return &archiver{
-		repo:  r,
-		opts:  opts,
-		table: table,
-		slots: make(chan struct{}, workers),
-		zeros: newZeroChunk(),
+		repo:   r,
+		opts:   opts,
+		table:  table,
+		slots:  make(chan struct{}, workers),
+		hasher: crypto.NewHasher(),
+		zeros:  newZeroChunk(),
 	}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -77,14 +78,16 @@ func readFull(f io.Reader, buf []byte) (int, error) {
 	return n, nil
 }
 
-// chunkJob is a chunk on its way into the repository.
+// groupSize is how many chunks are hashed in one go.
+const groupSize = 4
+
+// chunkJob is a few chunks in a row on their way into the repository.
 type chunkJob struct {
-	block *block // holds data; one reference is the job's
-	data  []byte
-	id    crypto.ID
-	added Added
-	err   error
-	done  <-chan struct{}
+	chunks [][]byte // in a block of which one reference is the job's
+	ids    [groupSize]crypto.ID
+	added  Added
+	err    error
+	done   <-chan struct{}
 }
 
 // saveLargeFile cuts the file that begins with the content of first, which
@@ -112,9 +115,9 @@ func (a *archiver) saveLargeFile(ctx context.Context, f io.Reader, first *block)
 		}
 		cuts = cutter.Cuts(cuts[:0], b.buf[:have], err != nil)
 		start := 0
-		for _, end := range cuts {
-			jobs = append(jobs, a.saveChunk(ctx, b, b.buf[start:end]))
-			start = end
+		for group := range slices.Chunk(cuts, groupSize) {
+			jobs = append(jobs, a.saveChunks(ctx, b, start, group))
+			start = group[len(group)-1]
 		}
 		b, have = a.nextBlock(b, start, have)
 		jobs = c.take(jobs, false)
@@ -141,27 +144,55 @@ func (a *archiver) nextBlock(b *block, start, have int) (*block, int) {
 	return next, n
 }
 
-func (a *archiver) saveChunk(ctx context.Context, b *block, data []byte) *chunkJob {
-	job := &chunkJob{block: b, data: data}
+// saveChunks stores the chunks of a block that begin at start and end at ends.
+func (a *archiver) saveChunks(ctx context.Context, b *block, start int, ends []int) *chunkJob {
+	job := &chunkJob{}
+	for _, end := range ends {
+		job.chunks = append(job.chunks, b.buf[start:end])
+		start = end
+	}
 	b.refs.Add(1)
 	job.done = a.fork(func() {
 		defer b.release()
-		h := index.BlobHandle{Type: index.DataBlob}
-		if a.zeros.is(data) {
-			h.ID = a.zeros.id
-		} else {
-			h.ID = crypto.Hash(data)
-		}
-		saved, err := a.w.SaveHashed(ctx, h, data)
-		if err != nil {
+		if err := a.saveGroup(ctx, job); err != nil {
 			job.err = &repoError{err}
-			return
 		}
-		job.id = saved.ID
-		job.added.data(saved, len(data))
-		a.processed(int64(len(data)))
 	})
 	return job
+}
+
+func (a *archiver) saveGroup(ctx context.Context, job *chunkJob) error {
+	a.hash(job)
+	for i, data := range job.chunks {
+		saved, err := a.w.SaveHashed(ctx, dataHandle(job.ids[i]), data)
+		if err != nil {
+			return err
+		}
+		job.added.data(saved, len(data))
+		a.processed(int64(len(data)))
+	}
+	return nil
+}
+
+// hash computes the IDs of a job's chunks, all those that are not zeros
+// together.
+func (a *archiver) hash(job *chunkJob) {
+	var messages [groupSize][]byte
+	var at [groupSize]int // the chunk that a message is
+	var ids [groupSize]crypto.ID
+	n := 0
+	for i, data := range job.chunks {
+		if a.zeros.is(data) {
+			job.ids[i] = a.zeros.id
+			continue
+		}
+		messages[n], at[n] = data, i
+		n++
+	}
+	a.hasher.Sum(ids[:n], messages[:n])
+	for i := range n {
+		job.ids[at[i]] = ids[i]
+	}
 }
 
 // take adds the results of jobs, in order, up to the first that is still at
@@ -176,8 +207,10 @@ func (c *fileContent) take(jobs []*chunkJob, wait bool) []*chunkJob {
 		if c.err == nil {
 			c.err = job.err
 		}
-		c.ids = append(c.ids, job.id)
-		c.size += int64(len(job.data))
+		c.ids = append(c.ids, job.ids[:len(job.chunks)]...)
+		for _, data := range job.chunks {
+			c.size += int64(len(data))
+		}
 		c.added.merge(job.added)
 		jobs = jobs[1:]
 	}
