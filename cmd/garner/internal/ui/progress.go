@@ -79,7 +79,7 @@ func (p *Progress) show() {
 		return
 	}
 	width, height, err := term.GetSize(p.opts.Terminal)
-	if err != nil {
+	if err != nil || width == 0 || height == 0 {
 		width, height = 80, 24
 	}
 	var b strings.Builder
