@@ -122,9 +122,16 @@ func TestTargetsLandWhereResticPutsThem(t *testing.T) {
 		{"x", "--iexclude", "SUB/DEEP"}, {"x", "-e", "*", "-e", "!small"}, {"x", "--exclude-larger-than", "1M"},
 		{"x", "--exclude-if-present", "small"}, {"x/sub/deep", "x/chunks"}, {"x", "-x"}, {"x", "-e", "/**/deep"},
 	} {
+		// Absolute paths bring folders of the machine into the tree, which
+		// others change at any time: of those only the paths are compared.
+		absolute := strings.Contains(strings.Join(args, " "), src)
 		tree := func(p *program) string {
 			if r := p.run(append([]string{"backup", "-q", "--force"}, args...)...); r.code != 0 {
 				return fmt.Sprintf("exit code %d", r.code)
+			}
+			if absolute {
+				_, list, _ := strings.Cut(p.ok("ls", "latest", "--no-lock"), "\n")
+				return list
 			}
 			var list []struct {
 				Tree  string   `json:"tree"`
