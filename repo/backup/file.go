@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -94,6 +95,9 @@ type chunkJob struct {
 // is full, and stores its chunks, several at a time.
 func (a *archiver) saveLargeFile(ctx context.Context, f io.Reader, first *block) (fileContent, error) {
 	cutter := a.table.NewCutter()
+	// Finding cut points is what one file can't share with other work. Where
+	// there are cores to spare, several scan.
+	cutter.SetWorkers(runtime.GOMAXPROCS(0) / 4)
 	b := a.blocks.get(blockSize)
 	have := copy(b.buf, first.buf[:smallFile]) // bytes of the block that are set, from a chunk's start
 	first.release()
