@@ -92,6 +92,12 @@ func (b *Backend) Create(ctx context.Context) error {
 			return permanent(err)
 		}
 	}
+	// A file is only as durable as the names of the folders above it.
+	for _, dir := range []string{filepath.Join(b.path, "data"), b.path, filepath.Dir(b.path)} {
+		if err := b.sys.SyncFolder(dir); err != nil {
+			return permanent(err)
+		}
+	}
 	return nil
 }
 
@@ -162,7 +168,14 @@ func (b *Backend) makeDir(dir string) error {
 	if _, err := os.Stat(b.path); err != nil {
 		return err
 	}
-	return os.MkdirAll(dir, b.dirMode)
+	if err := os.MkdirAll(dir, b.dirMode); err != nil {
+		return err
+	}
+	// Packs are two folders down; both names have to last.
+	if err := b.sys.SyncFolder(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	return b.sys.SyncFolder(b.path)
 }
 
 // Load implements backend.Backend.

@@ -109,8 +109,13 @@ func (s *System) write(path string, content Content, modes Modes, publish func(f
 	if err := ignoring(s.Chmod(path, modes.Final), syscall.EPERM, syscall.ENOTSUP); err != nil {
 		return err
 	}
-	// SMB and some FUSE file systems can't sync a folder.
-	return ignoring(s.SyncDir(filepath.Dir(path)), syscall.ENOTSUP, syscall.ENOENT, syscall.EINVAL, syscall.ENOTTY)
+	return s.SyncFolder(filepath.Dir(path))
+}
+
+// SyncFolder makes the names in a folder durable, as far as the file system
+// can: SMB and some FUSE file systems can't sync a folder.
+func (s *System) SyncFolder(path string) error {
+	return ignoring(s.SyncDir(path), syscall.ENOTSUP, syscall.ENOENT, syscall.EINVAL, syscall.ENOTTY)
 }
 
 // copyTo writes all of content.
