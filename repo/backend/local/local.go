@@ -93,12 +93,17 @@ func (b *Backend) Create(ctx context.Context) error {
 		}
 	}
 	// A file is only as durable as the names of the folders above it.
-	for _, dir := range []string{filepath.Join(b.path, "data"), b.path, filepath.Dir(b.path)} {
+	for _, dir := range []string{filepath.Join(b.path, "data"), b.path} {
 		if err := b.sys.SyncFolder(dir); err != nil {
 			return permanent(err)
 		}
 	}
-	return nil
+	// The folder around the repository may be somebody else's and unreadable.
+	err := b.sys.SyncFolder(filepath.Dir(b.path))
+	if errors.Is(err, fs.ErrPermission) {
+		return nil
+	}
+	return permanent(err)
 }
 
 // filePath returns where a file is. Packs are spread over 256 folders by the
