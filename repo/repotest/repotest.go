@@ -22,12 +22,25 @@ import (
 	"github.com/garner-backup/garner/repo/tree"
 )
 
-// Restic returns the path of the real restic: that in $GARNER_RESTIC, else
-// the one in PATH. Without one the test is skipped, or, if
-// $GARNER_REQUIRE_PEERS is set, fails.
+// Restic returns the path of the real restic, 0.19 or newer: that in
+// $GARNER_RESTIC, else the one in PATH. Without one the test is skipped, or,
+// if $GARNER_REQUIRE_PEERS is set, fails.
 func Restic(t testing.TB) string {
 	t.Helper()
-	return find(t, "GARNER_RESTIC", "restic")
+	path := find(t, "GARNER_RESTIC", "restic")
+	out, err := exec.Command(path, "version").Output()
+	var major, minor int
+	if err == nil {
+		_, err = fmt.Sscanf(string(out), "restic %d.%d", &major, &minor)
+	}
+	switch {
+	case err == nil && (major > 0 || minor >= 19):
+	case os.Getenv("GARNER_REQUIRE_PEERS") != "":
+		t.Fatalf("%s is not restic 0.19 or newer: %q, %v", path, out, err)
+	default:
+		t.Skipf("%s is not restic 0.19 or newer; set $GARNER_RESTIC to one to run this test", path)
+	}
+	return path
 }
 
 // OldRestic is Restic for the oldest release that knows format 2, 0.14, in
