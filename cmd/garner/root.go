@@ -88,9 +88,18 @@ func newRootCommand(app *cli.App) *cobra.Command {
 	root.PersistentFlags().Lookup("verbose").NoOptDefVal = "+1"
 	root.AddGroup(&cobra.Group{ID: "default", Title: "Available Commands:"})
 	for _, c := range []*cobra.Command{
-		newBackupCommand(app), newCatCommand(app), newCheckCommand(app), newGenerateCommand(app),
-		newInitCommand(app), newKeyCommand(app), newListCommand(app), newLsCommand(app),
-		newRestoreCommand(app), newSnapshotsCommand(app), newUnlockCommand(app), newVersionCommand(app),
+		newBackupCommand(app),
+		newCatCommand(app),
+		newCheckCommand(app),
+		newGenerateCommand(app),
+		newInitCommand(app),
+		newKeyCommand(app),
+		newListCommand(app),
+		newLsCommand(app),
+		newRestoreCommand(app),
+		newSnapshotsCommand(app),
+		newUnlockCommand(app),
+		newVersionCommand(app),
 	} {
 		c.GroupID = "default"
 		root.AddCommand(c)
