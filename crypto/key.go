@@ -113,22 +113,31 @@ func (k *Key) Seal(dst, plaintext []byte) []byte {
 	return dst
 }
 
+// Authenticate verifies that sealed was made with this key and not changed
+// since, without decrypting it. The error is [ErrUnauthenticated].
+func (k *Key) Authenticate(sealed []byte) error {
+	if len(sealed) < Overhead {
+		return fmt.Errorf("sealed object of %d bytes is shorter than its overhead of %d: %w",
+			len(sealed), Overhead, ErrUnauthenticated)
+	}
+	iv := sealed[:IVSize]
+	var tag [MACSize]byte
+	k.mac(&tag, iv, sealed[IVSize:len(sealed)-MACSize])
+	if allZero(iv) || subtle.ConstantTimeCompare(tag[:], sealed[len(sealed)-MACSize:]) != 1 {
+		return ErrUnauthenticated
+	}
+	return nil
+}
+
 // Open verifies sealed and appends its plaintext, len(sealed)-[Overhead]
 // bytes, to dst, whose spare capacity must not overlap sealed (but see
 // [Key.OpenInPlace]). Nothing is decrypted unless the MAC fits; if it does
 // not, the error is [ErrUnauthenticated].
 func (k *Key) Open(dst, sealed []byte) ([]byte, error) {
-	if len(sealed) < Overhead {
-		return nil, fmt.Errorf("sealed object of %d bytes is shorter than its overhead of %d: %w",
-			len(sealed), Overhead, ErrUnauthenticated)
+	if err := k.Authenticate(sealed); err != nil {
+		return nil, err
 	}
-	iv := sealed[:IVSize]
-	ciphertext := sealed[IVSize : len(sealed)-MACSize]
-	var tag [MACSize]byte
-	k.mac(&tag, iv, ciphertext)
-	if allZero(iv) || subtle.ConstantTimeCompare(tag[:], sealed[len(sealed)-MACSize:]) != 1 {
-		return nil, ErrUnauthenticated
-	}
+	iv, ciphertext := sealed[:IVSize], sealed[IVSize:len(sealed)-MACSize]
 	start := len(dst)
 	dst = grow(dst, len(ciphertext))
 	cipher.NewCTR(k.block, iv).XORKeyStream(dst[start:], ciphertext)

@@ -88,19 +88,9 @@ func (p PackInfo) Mixed() bool { return p.Blobs[DataBlob] > 0 && p.Blobs[TreeBlo
 // each pack.
 func (t *Table) Packs() iter.Seq2[crypto.ID, PackInfo] {
 	return func(yield func(crypto.ID, PackInfo) bool) {
-		entries, packs := t.flatten()
-		infos := make([]PackInfo, len(packs))
-		for i := range entries.n {
-			e := entries.at(i)
-			p := &infos[e.pack&^treeBit]
-			p.Blobs[e.typ()]++
-			p.Stored += int64(e.length)
-			if e.plain != 0 {
-				p.Compressed++
-			}
-		}
-		for i, p := range infos {
-			if p != (PackInfo{}) && !yield(packs[i], p) {
+		v := t.View()
+		for i, p := range v.PackInfos() {
+			if p != (PackInfo{}) && !yield(v.packs[i], p) {
 				return
 			}
 		}

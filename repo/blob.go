@@ -106,6 +106,28 @@ func (r *Repo) OpenBlob(buf []byte, b index.Blob, sealed []byte) ([]byte, error)
 // elsewhere, as LoadBlob does; if that fails too, fn gets the error, and the
 // others go on. LoadFromPack itself fails only if fn does or ctx is done.
 func (r *Repo) LoadFromPack(ctx context.Context, pack crypto.ID, blobs []index.Blob, fn func(b index.Blob, plain []byte, err error) error) error {
+	s := r.scratch.Get().(*scratch)
+	defer r.scratch.Put(s)
+	return r.LoadSealed(ctx, pack, blobs, func(b index.Blob, sealed []byte, err error) error {
+		var plain []byte
+		if err == nil {
+			plain, err = r.openBlob(s.plain, b, sealed)
+		}
+		if err != nil {
+			plain, err = r.LoadBlob(ctx, b.BlobHandle, s.plain)
+		}
+		if err == nil {
+			s.plain = plain
+		}
+		return fn(b, plain, err)
+	})
+}
+
+// LoadSealed reads several blobs of one pack with few requests and calls fn
+// for each, in the order of their offsets, one at a time, with the bytes as
+// they are stored and not verified, which fn may overwrite, or an error.
+// LoadSealed itself fails only if fn does or ctx is done.
+func (r *Repo) LoadSealed(ctx context.Context, pack crypto.ID, blobs []index.Blob, fn func(b index.Blob, sealed []byte, err error) error) error {
 	blobs = slices.Clone(blobs)
 	slices.SortFunc(blobs, func(a, b index.Blob) int { return cmp.Compare(a.Offset, b.Offset) })
 	s := r.scratch.Get().(*scratch)
@@ -133,7 +155,8 @@ func readRange(blobs []index.Blob) int {
 	return len(blobs)
 }
 
-func (r *Repo) loadRange(ctx context.Context, s *scratch, pack crypto.ID, blobs []index.Blob, fn func(b index.Blob, plain []byte, err error) error) error {
+// loadRange reads blobs that are sorted by offset with one request.
+func (r *Repo) loadRange(ctx context.Context, s *scratch, pack crypto.ID, blobs []index.Blob, fn func(b index.Blob, sealed []byte, err error) error) error {
 	h := fileHandle(backend.PackFile, pack)
 	h.Metadata = blobs[0].Type == index.TreeBlob
 	start, end := int64(blobs[0].Offset), int64(0)
@@ -148,19 +171,12 @@ func (r *Repo) loadRange(ctx context.Context, s *scratch, pack crypto.ID, blobs 
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		err := loadErr
-		var plain []byte
-		if err == nil {
+		var sealed []byte
+		if loadErr == nil {
 			from := int64(b.Offset) - start
-			plain, err = r.openBlob(s.plain, b, data[from:from+int64(b.Length)])
+			sealed = data[from : from+int64(b.Length)]
 		}
-		if err != nil {
-			plain, err = r.LoadBlob(ctx, b.BlobHandle, s.plain)
-		}
-		if err == nil {
-			s.plain = plain
-		}
-		if err := fn(b, plain, err); err != nil {
+		if err := fn(b, sealed, loadErr); err != nil {
 			return err
 		}
 	}

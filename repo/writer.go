@@ -119,6 +119,16 @@ func (w *Writer) SaveBlob(ctx context.Context, t index.BlobType, content []byte)
 
 // SaveHashed is SaveBlob for content whose ID the caller has computed.
 func (w *Writer) SaveHashed(ctx context.Context, h index.BlobHandle, content []byte) (SavedBlob, error) {
+	return w.saveHashed(ctx, h, content, false)
+}
+
+// SaveAgain is SaveHashed for a blob that is to leave the packs it is in: it
+// is stored though the index knows it, but once by each Writer.
+func (w *Writer) SaveAgain(ctx context.Context, h index.BlobHandle, content []byte) (SavedBlob, error) {
+	return w.saveHashed(ctx, h, content, true)
+}
+
+func (w *Writer) saveHashed(ctx context.Context, h index.BlobHandle, content []byte, again bool) (SavedBlob, error) {
 	saved := SavedBlob{ID: h.ID}
 	if err := ctx.Err(); err != nil {
 		return saved, context.Cause(ctx)
@@ -126,7 +136,7 @@ func (w *Writer) SaveHashed(ctx context.Context, h index.BlobHandle, content []b
 	if int64(len(content)) > 1<<32-1 {
 		return saved, fmt.Errorf("blob of %d bytes is too large: the format's limit is 4 GiB", len(content))
 	}
-	if !w.claim(h) {
+	if !w.claim(h, again) {
 		return saved, nil
 	}
 	s := w.repo.scratch.Get().(*scratch)
@@ -135,9 +145,31 @@ func (w *Writer) SaveHashed(ctx context.Context, h index.BlobHandle, content []b
 	if err != nil {
 		return saved, err
 	}
-	saved.New = true
-	saved.Stored = len(sealed) + pack.EntrySize(b)
-	filled, err := w.packers[h.Type].add(ctx, w, b, sealed)
+	return w.pack(ctx, b, sealed)
+}
+
+// SaveSealed stores a blob as it was sealed before, after checking that this
+// was done with the repository's key. Of b only handle and UncompressedLength
+// count. Like SaveAgain it stores what the index knows. Whether the content
+// fits the ID was checked when the blob was sealed, and is checked whenever
+// it is opened.
+func (w *Writer) SaveSealed(ctx context.Context, b index.Blob, sealed []byte) (SavedBlob, error) {
+	if err := ctx.Err(); err != nil {
+		return SavedBlob{ID: b.ID}, context.Cause(ctx)
+	}
+	if err := w.repo.key.Authenticate(sealed); err != nil {
+		return SavedBlob{ID: b.ID}, fmt.Errorf("blob %v: %w", b.BlobHandle, err)
+	}
+	if !w.claim(b.BlobHandle, true) {
+		return SavedBlob{ID: b.ID}, nil
+	}
+	return w.pack(ctx, b, sealed)
+}
+
+// pack puts a sealed blob that was claimed into an open pack.
+func (w *Writer) pack(ctx context.Context, b index.Blob, sealed []byte) (SavedBlob, error) {
+	saved := SavedBlob{ID: b.ID, New: true, Stored: len(sealed) + pack.EntrySize(b)}
+	filled, err := w.packers[b.Type].add(ctx, w, b, sealed)
 	if filled {
 		saved.Stored += pack.Trailer
 	}
@@ -145,8 +177,8 @@ func (w *Writer) SaveHashed(ctx context.Context, h index.BlobHandle, content []b
 }
 
 // claim reports whether the caller is the one to store the blob: nobody has
-// stored it, and nobody else is about to.
-func (w *Writer) claim(h index.BlobHandle) bool {
+// stored it, unless it is to be stored again, and nobody else is about to.
+func (w *Writer) claim(h index.BlobHandle, again bool) bool {
 	shard := &w.pending[h.ID[0]]
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
@@ -154,7 +186,7 @@ func (w *Writer) claim(h index.BlobHandle) bool {
 		return false
 	}
 	// Within the lock: a blob leaves pending only after it is in the index.
-	if w.repo.index.Has(h) {
+	if !again && w.repo.index.Has(h) {
 		return false
 	}
 	if shard.m == nil {
@@ -171,6 +203,12 @@ func (w *Writer) settle(blobs []index.Blob) {
 		delete(shard.m, b.BlobHandle)
 		shard.mu.Unlock()
 	}
+}
+
+// Recompresses reports whether a stored blob would be compressed if it was
+// saved now, while it is not.
+func (r *Repo) Recompresses(b index.Blob) bool {
+	return !b.Compressed() && r.compresses(b.Type, b.PlaintextLength())
 }
 
 // compresses reports whether blobs of a type are compressed. Trees always
@@ -364,11 +402,20 @@ func (w *Writer) closeBuilders() {
 // folder with a million files, as a blob in a pack of its own. The caller has
 // computed the ID; content is read twice.
 func (w *Writer) SaveLarge(ctx context.Context, h index.BlobHandle, content backend.Content) (SavedBlob, error) {
+	return w.saveLarge(ctx, h, content, false)
+}
+
+// SaveLargeAgain is to SaveLarge what SaveAgain is to SaveHashed.
+func (w *Writer) SaveLargeAgain(ctx context.Context, h index.BlobHandle, content backend.Content) (SavedBlob, error) {
+	return w.saveLarge(ctx, h, content, true)
+}
+
+func (w *Writer) saveLarge(ctx context.Context, h index.BlobHandle, content backend.Content, again bool) (SavedBlob, error) {
 	saved := SavedBlob{ID: h.ID}
 	if content.Size() > 1<<32-1 {
 		return saved, fmt.Errorf("blob of %d bytes is too large: the format's limit is 4 GiB", content.Size())
 	}
-	if !w.claim(h) {
+	if !w.claim(h, again) {
 		return saved, nil
 	}
 	b, err := w.largePack(h, content)
