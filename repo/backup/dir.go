@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/repo"
 	"github.com/garner-backup/garner/repo/source"
 	"github.com/garner-backup/garner/repo/tree"
 )
@@ -57,18 +58,18 @@ func (a *archiver) saveDir(ctx context.Context, d source.Folder, path *dirPath, 
 	}
 	old := a.openOld(ctx, path, parent)
 	defer old.close()
-	spool := newTreeSpool()
-	defer spool.close()
-	if err := a.saveEntries(ctx, d, path, names, old, spool); err != nil {
+	builder := a.repo.NewTreeBuilder()
+	defer builder.Close()
+	if err := a.saveEntries(ctx, d, path, names, old, builder); err != nil {
 		return dirContent{}, &repoError{err}
 	}
-	return a.saveTree(ctx, spool)
+	return a.saveTree(ctx, builder)
 }
 
-// saveEntries cuts names into batches and appends their nodes to spool in
-// order. A window of batches is under way at the same time, so that memory
+// saveEntries cuts names into batches and appends their nodes to builder
+// in order. A window of batches is under way at the same time, so that memory
 // does not grow with the number of names.
-func (a *archiver) saveEntries(ctx context.Context, d source.Folder, path *dirPath, names []string, old *oldTree, spool *treeSpool) error {
+func (a *archiver) saveEntries(ctx context.Context, d source.Folder, path *dirPath, names []string, old *oldTree, builder *repo.TreeBuilder) error {
 	var window []*batch
 	var err error
 	for err == nil && (len(names) > 0 || len(window) > 0) {
@@ -85,7 +86,7 @@ func (a *archiver) saveEntries(ctx context.Context, d source.Folder, path *dirPa
 		}
 		<-window[0].done
 		if err = window[0].err; err == nil {
-			err = spool.append(window[0].nodes, window[0].count)
+			err = builder.Append(window[0].nodes, window[0].count)
 		}
 		a.batches.Put(window[0])
 		window = window[1:]
