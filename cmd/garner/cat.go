@@ -42,8 +42,6 @@ func runCat(ctx context.Context, app *cli.App, args []string) error {
 	switch {
 	case !known:
 		return cli.Usage("invalid type %q, must be one of %v", args[0], catTypes)
-	case alone && len(args) > 1:
-		return cli.Usage("%s takes no ID", args[0])
 	case !alone && len(args) != 2:
 		return cli.Usage("ID not specified")
 	}

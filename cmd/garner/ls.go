@@ -108,6 +108,7 @@ func runLs(ctx context.Context, app *cli.App, opts lsOptions, args []string) err
 		if err != nil {
 			return err
 		}
+		sn.Tree = &root // what is listed, as restic says it
 		if err := out.begin(sn, dirs); err != nil {
 			return err
 		}

@@ -49,7 +49,7 @@ func (l *ncduLister) node(_ string, n *tree.Node) error {
 		Name: n.Name, ASize: n.Size, DSize: (n.Size + sector - 1) / sector * sector,
 		Dev: n.DeviceID, Ino: n.Inode, NLink: n.Links,
 		NotReg: n.Type != tree.TypeDir && n.Type != tree.TypeFile,
-		UID:    n.UID, GID: n.GID, Mode: unixMode(n.Mode), Mtime: n.ModTime.Unix(),
+		UID:    n.UID, GID: n.GID, Mode: unixMode(n.Mode), Mtime: max(0, n.ModTime.Unix()), // ncdu knows no time before 1970
 	})
 	if err != nil {
 		return err

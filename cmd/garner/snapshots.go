@@ -53,9 +53,6 @@ func runSnapshots(ctx context.Context, app *cli.App, opts snapshotsOptions, ids 
 	if opts.last {
 		opts.latest = 1
 	}
-	if opts.latest < 0 {
-		return cli.Usage("--latest needs a number above 0, not %d", opts.latest)
-	}
 	return app.Open(ctx, cli.Read, func(ctx context.Context, r *repo.Repo) error {
 		list, err := findSnapshots(ctx, app, r, opts.filter(), ids)
 		if err != nil {
@@ -99,7 +96,10 @@ func findSnapshots(ctx context.Context, app *cli.App, r *repo.Repo, filter snaps
 	var list []*snapshot.Snapshot
 	seen := make(map[crypto.ID]bool)
 	for _, id := range ids {
-		sn, _, err := r.FindSnapshot(ctx, id, filter)
+		sn, folder, err := r.FindSnapshot(ctx, id, filter)
+		if folder != "" {
+			err = errors.New("a folder of a snapshot can't be given here")
+		}
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
