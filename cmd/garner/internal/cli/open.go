@@ -44,10 +44,7 @@ func (a *App) Open(ctx context.Context, access Access, fn func(ctx context.Conte
 	if err != nil {
 		return err
 	}
-	if a.NoLock && access == Exclusive {
-		return Usage("--no-lock is not possible for this command: it changes the repository")
-	}
-	if a.NoLock && access == Append {
+	if a.NoLock && (access == Append || access == Exclusive) {
 		a.Warnf("this command changes the repository, so it is locked in spite of --no-lock\n")
 	}
 	if a.CleanupCache && !a.NoCache {
@@ -74,7 +71,7 @@ func (a *App) Open(ctx context.Context, access Access, fn func(ctx context.Conte
 	if err != nil {
 		return err
 	}
-	if access == Dry || a.NoLock && access != Append {
+	if access == Dry || a.NoLock && access != Append && access != Exclusive {
 		return fn(ctx, r)
 	}
 	mode := repo.SharedLock
