@@ -40,6 +40,13 @@ func (p *peers) in(dir string) *peers {
 	return p
 }
 
+// password opens the repository with another password than the usual one.
+func (p *peers) password(password string) *peers {
+	p.garner.env = append(p.garner.env, "RESTIC_PASSWORD="+password)
+	p.restic.env = append(p.restic.env, "RESTIC_PASSWORD="+password)
+	return p
+}
+
 // ignoring returns peers that do not compare the values of JSON members with
 // these names.
 func (p *peers) ignoring(members ...string) *peers {

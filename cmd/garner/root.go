@@ -98,6 +98,7 @@ func newRootCommand(app *cli.App) *cobra.Command {
 		newLsCommand(app),
 		newRestoreCommand(app),
 		newSnapshotsCommand(app),
+		newStatsCommand(app),
 		newTagCommand(app),
 		newUnlockCommand(app),
 		newVersionCommand(app),
