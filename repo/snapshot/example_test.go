@@ -57,3 +57,33 @@ func ExampleGroupBy() {
 	// alpha [/home] 1
 	// beta [/etc /home] 2
 }
+
+func ExamplePolicy() {
+	list := []*snapshot.Snapshot{
+		{Time: day(1)}, {Time: day(2)}, {Time: day(2).Add(6 * time.Hour)}, {Time: day(3), Tags: []string{"release"}}, {Time: day(4)},
+	}
+	policy, err := snapshot.ParsePolicy("2d tag release")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	keep, remove, reasons := snapshot.Apply(list, policy, time.Now())
+	for i, sn := range keep {
+		fmt.Println(sn.Time.Format(time.DateTime), reasons[i].Matches)
+	}
+	fmt.Println(len(remove), "to remove")
+	// Output:
+	// 2024-01-04 00:00:00 [daily snapshot]
+	// 2024-01-03 00:00:00 [has tags [release] daily snapshot]
+	// 3 to remove
+}
+
+func ExampleParsePolicy() {
+	policy, err := snapshot.ParsePolicy("30d  weekly 5 last 3 within 1y6m")
+	fmt.Println(policy, err)
+	_, err = snapshot.ParsePolicy("30d 5weeks")
+	fmt.Println(err)
+	// Output:
+	// last 3 30d 5w within 1y6m <nil>
+	// policy "30d 5weeks": 5weeks at position 5: want one of the letters h, d, w, m, y after the number; did you mean `5w`?
+}

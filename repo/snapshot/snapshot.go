@@ -1,6 +1,6 @@
 // Package snapshot is the record of one backup and arithmetic on lists of
 // them: which match a [Filter], how they fall into groups, which is the latest,
-// and which one is the parent of the next backup.
+// which one is the parent of the next backup, and which a [Policy] keeps.
 //
 // The package does no I/O: a repository loads and stores snapshots. Start with
 // [Snapshot] and [Decode].
