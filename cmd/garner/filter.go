@@ -16,7 +16,13 @@ type filterOptions struct {
 
 // addFlags defines the flags; which says what they apply to.
 func (o *filterOptions) addFlags(app *cli.App, f *pflag.FlagSet, which string) {
-	f.StringArrayVarP(&o.hosts, "host", "H", nil, which+" for this `host` (can be specified multiple times, use empty string to unset default value) (default: $RESTIC_HOST)")
+	o.addFlagsShort(app, f, which, "H")
+}
+
+// addFlagsShort is addFlags with a short form of --host, or none if that is
+// empty.
+func (o *filterOptions) addFlagsShort(app *cli.App, f *pflag.FlagSet, which, short string) {
+	f.StringArrayVarP(&o.hosts, "host", short, nil, which+" for this `host` (can be specified multiple times, use empty string to unset default value) (default: $RESTIC_HOST)")
 	f.StringArrayVar(&o.tags, "tag", nil, which+" including `tag[,tag,...]` (can be specified multiple times)")
 	f.StringArrayVar(&o.paths, "path", nil, which+" including this (absolute) `path` (can be specified multiple times, snapshots must include all specified paths)")
 	if host := app.Getenv("RESTIC_HOST"); host != "" {

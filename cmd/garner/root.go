@@ -91,6 +91,7 @@ func newRootCommand(app *cli.App) *cobra.Command {
 		newBackupCommand(app),
 		newCatCommand(app),
 		newCheckCommand(app),
+		newForgetCommand(app),
 		newGenerateCommand(app),
 		newInitCommand(app),
 		newKeyCommand(app),

@@ -58,9 +58,7 @@ func runSnapshots(ctx context.Context, app *cli.App, opts snapshotsOptions, ids 
 		if err != nil {
 			return err
 		}
-		for _, sn := range list {
-			slices.Sort(sn.Paths) // as restic shows them, whatever the order they were given in
-		}
+		sortMembers(list, by)
 		groups := snapshot.GroupBy(list, by)
 		for i := range groups {
 			snapshot.SortOldestFirst(groups[i].Snapshots)
@@ -115,6 +113,17 @@ func findSnapshots(ctx context.Context, app *cli.App, r *repo.Repo, filter snaps
 	return list, nil
 }
 
+// sortMembers sorts paths, and tags if the snapshots are grouped by them, as
+// restic shows them, whatever the order they were given in.
+func sortMembers(list []*snapshot.Snapshot, by snapshot.Grouping) {
+	for _, sn := range list {
+		slices.Sort(sn.Paths)
+		if by.Tags {
+			slices.Sort(sn.Tags)
+		}
+	}
+}
+
 // lastOfEach keeps the last n snapshots of each host and set of paths.
 func lastOfEach(list []*snapshot.Snapshot, n int) []*snapshot.Snapshot {
 	var kept []*snapshot.Snapshot
@@ -165,12 +174,12 @@ func printSnapshots(app *cli.App, groups []snapshot.Group, grouped, compact bool
 			}
 			fmt.Fprintf(app.Stdout, "snapshots for (%s):\n", describeGroup(g.Key))
 		}
-		if err := snapshotTable(g.Snapshots, compact).Write(app.Stdout); err != nil {
+		if err := snapshotTable(g.Snapshots, compact, nil).Write(app.Stdout); err != nil {
 			return err
 		}
 	}
 	if len(groups) == 0 {
-		return snapshotTable(nil, compact).Write(app.Stdout)
+		return snapshotTable(nil, compact, nil).Write(app.Stdout)
 	}
 	return nil
 }
@@ -189,10 +198,15 @@ func describeGroup(k snapshot.GroupKey) string {
 	return strings.Join(parts, ", ")
 }
 
-func snapshotTable(list []*snapshot.Snapshot, compact bool) *ui.Table {
+// snapshotTable shows a list, and unless it is compact why each snapshot is
+// kept, if there are reasons.
+func snapshotTable(list []*snapshot.Snapshot, compact bool, reasons map[crypto.ID][]string) *ui.Table {
 	head := []string{"ID", "Time", "Host", "Tags"}
 	separator := ","
 	if !compact {
+		if reasons != nil {
+			head = append(head, "Reasons")
+		}
 		head = append(head, "Paths")
 		separator = "\n"
 	}
@@ -207,6 +221,9 @@ func snapshotTable(list []*snapshot.Snapshot, compact bool) *ui.Table {
 	for _, sn := range list {
 		row := []string{sn.ID.Short(), sn.Time.Local().Format(timeFormat), sn.Hostname, strings.Join(sn.Tags, separator)}
 		if !compact {
+			if reasons != nil {
+				row = append(row, strings.Join(reasons[sn.ID], "\n"))
+			}
 			row = append(row, strings.Join(sn.Paths, "\n"))
 		}
 		if sn.Summary != nil {

@@ -180,6 +180,10 @@ func Usage(format string, args ...any) error {
 // it has reported.
 var ErrIncomplete = errors.New("at least one source file could not be read")
 
+// ErrNotRemoved means that a command could not remove some snapshots, which
+// it has reported.
+var ErrNotRemoved = errors.New("failed to remove one or more snapshots")
+
 // The exit codes, which are restic's.
 const (
 	ExitOK            = 0
@@ -201,7 +205,7 @@ func ExitCode(err error, interrupted bool) int {
 		return ExitOK
 	case interrupted && errors.Is(err, context.Canceled):
 		return ExitInterrupted
-	case errors.Is(err, ErrIncomplete):
+	case errors.Is(err, ErrIncomplete), errors.Is(err, ErrNotRemoved):
 		return ExitIncomplete
 	case errors.Is(err, repo.ErrNoRepository):
 		return ExitNoRepository
