@@ -106,6 +106,37 @@ func (l *heldLock) renew(ctx context.Context, expired bool) error {
 	return nil
 }
 
+// ShareLock turns the exclusive lock of the running operation into a shared
+// one. No other exclusive lock is possible in between, so nothing but
+// additions can happen between what was done alone and what is done now.
+func (r *Repo) ShareLock(ctx context.Context) error {
+	r.lockMu.Lock()
+	held := r.held
+	r.lockMu.Unlock()
+	if held == nil {
+		return errors.New("share lock: none is held")
+	}
+	return held.share(ctx)
+}
+
+func (l *heldLock) share(ctx context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lost != nil {
+		return l.lost
+	}
+	was := l.mode
+	l.mode = SharedLock
+	err := l.renew(ctx, l.repo.now().Round(0).Sub(l.refreshed) > l.repo.timing.expire)
+	if err != nil {
+		l.mode = was
+	}
+	if errors.Is(err, ErrLockLost) {
+		l.lost = err
+	}
+	return err
+}
+
 // release removes the lock, for which it has a minute of its own.
 func (l *heldLock) release(ctx context.Context) error {
 	l.repo.lockMu.Lock()

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -58,6 +59,52 @@ func (r *Repo) LoadIndexFiles(ctx context.Context, duplicate func(indexID, pack 
 	return l.damaged, nil
 }
 
+// UpdateIndex reads the index files that appeared since LoadIndex and adds
+// what they list to the table. gone are files that the table has and that are
+// no longer there: what they listed may have been moved or deleted.
+func (r *Repo) UpdateIndex(ctx context.Context) (gone []crypto.ID, err error) {
+	known := make(map[crypto.ID]bool)
+	for _, id := range r.index.Files() {
+		known[id] = true
+	}
+	for fi, err := range r.List(ctx, backend.IndexFile) {
+		if err != nil {
+			return nil, err
+		}
+		if known[fi.ID] {
+			delete(known, fi.ID)
+			continue
+		}
+		if err := r.addIndexFile(ctx, fi.ID); err != nil {
+			return nil, err
+		}
+	}
+	for id := range known {
+		gone = append(gone, id)
+	}
+	slices.SortFunc(gone, crypto.ID.Compare)
+	return gone, nil
+}
+
+func (r *Repo) addIndexFile(ctx context.Context, id crypto.ID) error {
+	json, err := r.LoadUnpacked(ctx, backend.IndexFile, id)
+	if err != nil {
+		return err
+	}
+	err = index.Decode(json, func(pack crypto.ID, blobs []index.Blob) error {
+		if err := r.acceptable(blobs); err != nil {
+			return err
+		}
+		r.index.Add(pack, blobs)
+		return nil
+	})
+	if err != nil {
+		return &CorruptError{Handle: fileHandle(backend.IndexFile, id), Err: err}
+	}
+	r.index.AddFile(id)
+	return nil
+}
+
 // indexLoader collects what the index files list.
 type indexLoader struct {
 	repo      *Repo
@@ -90,12 +137,8 @@ func (l *indexLoader) decode(id crypto.ID, json []byte) error {
 	batch := l.builder.File()
 	batch.SetID(id)
 	err := index.Decode(json, func(pack crypto.ID, blobs []index.Blob) error {
-		if l.repo.config.Version < 2 {
-			for _, b := range blobs {
-				if b.Compressed() {
-					return errFormat1Compressed
-				}
-			}
+		if err := l.repo.acceptable(blobs); err != nil {
+			return err
 		}
 		l.notePack(id, pack)
 		batch.Add(pack, blobs)

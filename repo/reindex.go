@@ -379,11 +379,18 @@ func (w *indexRewriter) removeOld(ctx context.Context) error {
 	if w.change.KeepOld {
 		return nil
 	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(backend.Connections(w.repo.be), 4))
 	for _, id := range append(replaced, w.change.Discard...) {
-		if err := w.repo.Remove(ctx, backend.IndexFile, id); err != nil && !errors.Is(err, backend.ErrNotExist) {
-			return err
-		}
-		w.result.Removed = append(w.result.Removed, id)
+		g.Go(func() error {
+			if err := w.repo.Remove(gctx, backend.IndexFile, id); err != nil && !errors.Is(err, backend.ErrNotExist) {
+				return err
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.result.Removed = append(w.result.Removed, id)
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }

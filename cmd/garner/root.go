@@ -78,8 +78,15 @@ func newRootCommand(app *cli.App) *cobra.Command {
 		},
 	}
 	root.SetIn(app.Stdin)
-	root.SetOut(app.Stdout)
+	// What cobra prints by itself, like that a flag is deprecated, must not
+	// get between the lines that programs read.
+	root.SetOut(app.Stderr)
 	root.SetErr(app.Stderr)
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		cmd.SetOut(app.Stdout)
+		help(cmd, args)
+	})
 	root.CompletionOptions.DisableDefaultCmd = true // generate makes completions
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return cli.Usage("%v\nrun `%s --help` to see the flags", err, cmd.CommandPath())
@@ -97,6 +104,7 @@ func newRootCommand(app *cli.App) *cobra.Command {
 		newKeyCommand(app),
 		newListCommand(app),
 		newLsCommand(app),
+		newPruneCommand(app),
 		newRestoreCommand(app),
 		newSnapshotsCommand(app),
 		newStatsCommand(app),

@@ -26,15 +26,21 @@ const (
 	SnapshotFile
 	IndexFile
 	PackFile
+	// ExtensionFile is a file of garner that restic does not know, in a
+	// folder that restic does not look into. Nothing in a repository depends
+	// on such files. A driver for a storage with fixed folders returns an
+	// error that wraps errors.ErrUnsupported.
+	ExtensionFile
 )
 
-// FileTypes returns all types, in the order in which a repository is made.
+// FileTypes returns the types of every repository, in the order in which it
+// is made.
 func FileTypes() []FileType {
 	return []FileType{KeyFile, PackFile, IndexFile, SnapshotFile, LockFile, ConfigFile}
 }
 
 // String returns the name of the folder: "config", "keys", "locks",
-// "snapshots", "index" or "data".
+// "snapshots", "index", "data" or "garner".
 func (t FileType) String() string {
 	switch t {
 	case ConfigFile:
@@ -49,6 +55,8 @@ func (t FileType) String() string {
 		return "index"
 	case PackFile:
 		return "data"
+	case ExtensionFile:
+		return "garner"
 	}
 	return fmt.Sprintf("invalid(%d)", uint8(t))
 }

@@ -25,6 +25,7 @@ const (
 	Exclusive               // exclusive lock, also with --no-lock
 	ReadAlone               // exclusive lock; none with --no-lock
 	Dry                     // no lock; what is stored is discarded
+	Unlocked                // no lock; the command takes those that it needs
 )
 
 // RepoOptions are the options that the global flags give a repository.
@@ -71,17 +72,18 @@ func (a *App) Open(ctx context.Context, access Access, fn func(ctx context.Conte
 	if err != nil {
 		return err
 	}
-	if access == Dry || a.NoLock && access != Append && access != Exclusive {
+	if access == Dry || access == Unlocked || a.NoLock && access != Append && access != Exclusive {
 		return fn(ctx, r)
 	}
 	mode := repo.SharedLock
 	if access == Exclusive || access == ReadAlone {
 		mode = repo.ExclusiveLock
 	}
-	return r.WithLock(ctx, mode, a.lockOptions(), func(ctx context.Context) error { return fn(ctx, r) })
+	return r.WithLock(ctx, mode, a.LockOptions(), func(ctx context.Context) error { return fn(ctx, r) })
 }
 
-func (a *App) lockOptions() *repo.LockOptions {
+// LockOptions returns how the global flags say to wait for a lock.
+func (a *App) LockOptions() *repo.LockOptions {
 	told := false
 	return &repo.LockOptions{
 		Retry: a.RetryLock,
