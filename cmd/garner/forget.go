@@ -28,6 +28,7 @@ type forgetOptions struct {
 	dryRun         bool
 	explain        bool
 	prune          bool
+	pruning        pruneOptions
 }
 
 const forgetHelp = `The "forget" command removes snapshots: those that are named, or those that a
@@ -40,7 +41,7 @@ A policy is made of "--keep-*" flags, or written as one text:
 "--keep '7d 5w 12m 10y'". "--explain" shows what it would do and why.
 
 Only the snapshots go. The data that no other snapshot needs goes with the
-"prune" command.
+"prune" command, which "--prune" runs right after, under the same lock.
 
 EXIT STATUS
 ===========
@@ -81,6 +82,7 @@ func newForgetCommand(app *cli.App) *cobra.Command {
 	f.BoolVarP(&opts.dryRun, "dry-run", "n", false, "do not delete anything, just print what would be done")
 	f.BoolVar(&opts.explain, "explain", false, "do not delete anything, show a calendar of what the policy keeps, and why (garner only)")
 	f.BoolVar(&opts.prune, "prune", false, "automatically run the 'prune' command if snapshots have been removed")
+	opts.pruning.addFlags(f)
 	return cmd
 }
 
@@ -105,10 +107,11 @@ func (o *forgetOptions) check(app *cli.App, args []string) (*snapshot.Policy, sn
 		return nil, by, cli.Usage("--explain deletes nothing, so there is nothing to --prune")
 	case o.keep != "" && len(args) > 0:
 		return nil, by, cli.Usage("--keep does not go with snapshots given by their IDs")
-	case o.prune:
-		return nil, by, errNoPrune()
 	case len(args) == 0 && policy.Empty() && !o.allowRemoveAll:
 		return nil, by, forget.ErrNoPolicy
+	}
+	if _, err := o.pruning.options(app); err != nil {
+		return nil, by, err
 	}
 	if len(args) > 0 && !policy.Empty() {
 		app.Warnf("the policy has no effect: the snapshots are given by their IDs\n")
@@ -177,16 +180,16 @@ func (o *forgetOptions) apply(ctx context.Context, app *cli.App, r *repo.Repo, p
 	return nil
 }
 
-// errNoPrune says what to do as long as there is no prune.
-func errNoPrune() error {
-	return cli.Usage("--prune is not supported yet: run forget without it, and then `restic prune` on the repository")
-}
-
 // pruneAfterForget removes what only the removed snapshots needed, under the
-// lock under which they were removed. With --dry-run they are still there, and
-// do not count.
-func pruneAfterForget(_ context.Context, _ *cli.App, _ *repo.Repo, _ *forgetOptions, _ []crypto.ID) error {
-	return errNoPrune()
+// lock under which they were removed. With --dry-run they are still there, as
+// a storage may list them for a while in any case, and do not count.
+func pruneAfterForget(ctx context.Context, app *cli.App, r *repo.Repo, o *forgetOptions, removed []crypto.ID) error {
+	opts, err := o.pruning.options(app)
+	if err != nil {
+		return err
+	}
+	opts.Ignore = removed
+	return pruneLocked(ctx, app, r, o.dryRun, opts)
 }
 
 func sortedShortIDs(ids []crypto.ID) []string {

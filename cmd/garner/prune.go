@@ -134,12 +134,12 @@ func runPrune(ctx context.Context, app *cli.App, o pruneOptions) error {
 			}
 			opts.UnsafeRecovery = true
 		}
-		return pruneLocked(ctx, app, r, o, opts)
+		return pruneLocked(ctx, app, r, o.dryRun, opts)
 	})
 }
 
 // pruneLocked plans, tells, and prunes.
-func pruneLocked(ctx context.Context, app *cli.App, r *repo.Repo, o pruneOptions, opts *prune.Options) error {
+func pruneLocked(ctx context.Context, app *cli.App, r *repo.Repo, dryRun bool, opts *prune.Options) error {
 	d := newPhases(app)
 	opts.Observer = pruneObserver(d)
 	plan, err := prune.NewPlan(ctx, r, opts)
@@ -148,7 +148,7 @@ func pruneLocked(ctx context.Context, app *cli.App, r *repo.Repo, o pruneOptions
 		return err
 	}
 	d.enter("", "", 0)
-	if err := printPlan(app, d, plan, o.dryRun); err != nil || o.dryRun {
+	if err := printPlan(app, d, plan, dryRun); err != nil || dryRun {
 		d.stop()
 		return err
 	}
