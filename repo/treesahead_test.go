@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/garner-backup/garner/crypto"
-	"github.com/garner-backup/garner/index"
 	"github.com/garner-backup/garner/repo"
 	"github.com/garner-backup/garner/repo/backend/mem"
 	"github.com/garner-backup/garner/repo/repotest"
@@ -23,24 +22,16 @@ import (
 func bushes(t *testing.T, r *repo.Repo, rnd *rand.Rand) crypto.ID {
 	t.Helper()
 	var top crypto.ID
-	err := r.Write(t.Context(), func(ctx context.Context, w *repo.Writer) error {
+	repotest.Build(t, r, func(b *repotest.Builder) {
 		save := func(subtrees []crypto.ID) crypto.ID {
 			var nodes []tree.Node
 			for i, sub := range subtrees {
-				nodes = append(nodes, tree.Node{Name: fmt.Sprintf("%04d", 2*i), Type: tree.TypeDir, Subtree: sub})
+				nodes = append(nodes, repotest.Folder(fmt.Sprintf("%04d", 2*i), sub))
 				if rnd.IntN(3) == 0 {
-					nodes = append(nodes, tree.Node{Name: fmt.Sprintf("%04d", 2*i+1), Type: tree.TypeFile, Content: []crypto.ID{}, Size: rnd.Uint64N(100)})
+					nodes = append(nodes, repotest.File(fmt.Sprintf("%04d", 2*i+1), rnd.Uint64N(100)))
 				}
 			}
-			b, err := tree.Encode(nodes)
-			if err != nil {
-				t.Fatal(err)
-			}
-			saved, err := w.SaveBlob(ctx, index.TreeBlob, b)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return saved.ID
+			return b.Tree(nodes...)
 		}
 		made := []crypto.ID{save(nil)}
 		for range 60 {
@@ -55,21 +46,12 @@ func bushes(t *testing.T, r *repo.Repo, rnd *rand.Rand) crypto.ID {
 			subtrees = append(subtrees, made[rnd.IntN(12)])
 		}
 		top = save(append(subtrees, made[len(made)-12:]...))
-		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	return top
 }
 
 func TestTreesAheadYieldWhatTreesHold(t *testing.T) {
-	be := mem.New()
-	repotest.InitBackend(t, be, "secret", 2)
-	r, err := repo.Open(t.Context(), be, "secret", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := repotest.Open(t, mem.New())
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 5 {
 		top := bushes(t, r, rnd)
@@ -106,28 +88,14 @@ func TestTreesAheadYieldWhatTreesHold(t *testing.T) {
 }
 
 func TestTreesAheadReportWhatCannotBeRead(t *testing.T) {
-	be := mem.New()
-	repotest.InitBackend(t, be, "secret", 2)
-	r, err := repo.Open(t.Context(), be, "secret", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := repotest.Open(t, mem.New())
 	missing := crypto.Hash([]byte("missing"))
 	var top crypto.ID
-	err = r.Write(t.Context(), func(ctx context.Context, w *repo.Writer) error {
-		b, err := tree.Encode([]tree.Node{{Name: "a", Type: tree.TypeDir, Subtree: missing}, {Name: "b", Type: tree.TypeFile, Content: []crypto.ID{}}})
-		if err != nil {
-			return err
-		}
-		saved, err := w.SaveBlob(ctx, index.TreeBlob, b)
-		top = saved.ID
-		return err
+	repotest.Build(t, r, func(b *repotest.Builder) {
+		top = b.Tree(repotest.Folder("a", missing), repotest.File("b", 0))
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	var seen []string
-	err = tree.Walk(t.Context(), r.TreesAhead(nil), top, func(path string, _ *tree.Node, err error) error {
+	err := tree.Walk(t.Context(), r.TreesAhead(nil), top, func(path string, _ *tree.Node, err error) error {
 		seen = append(seen, path)
 		if err != nil && !errors.As(err, new(*repo.MissingBlobError)) {
 			t.Errorf("%s: %v", path, err)

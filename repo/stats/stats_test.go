@@ -1,7 +1,6 @@
 package stats_test
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/garner-backup/garner/crypto"
-	"github.com/garner-backup/garner/index"
 	"github.com/garner-backup/garner/repo"
 	"github.com/garner-backup/garner/repo/backend"
 	"github.com/garner-backup/garner/repo/backend/layer"
@@ -29,21 +27,15 @@ type counted struct {
 
 func newRepo(t *testing.T) (*repo.Repo, *counted) {
 	t.Helper()
-	be := mem.New()
-	repotest.InitBackend(t, be, "secret", 2)
 	c := &counted{}
-	c.Backend = layer.Observe(be, func(e layer.Event) {
+	c.Backend = layer.Observe(mem.New(), func(e layer.Event) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if e.Op == layer.OpLoad && e.Handle.Type == backend.PackFile {
 			c.loads++
 		}
 	})
-	r, err := repo.Open(t.Context(), c, "secret", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r, c
+	return repotest.Open(t, c), c
 }
 
 func (c *counted) take() int {
@@ -54,52 +46,9 @@ func (c *counted) take() int {
 	return n
 }
 
-type saver struct {
-	t   *testing.T
-	ctx context.Context
-	w   *repo.Writer
-}
-
-func write(t *testing.T, r *repo.Repo, fn func(s saver)) {
-	t.Helper()
-	err := r.Write(t.Context(), func(ctx context.Context, w *repo.Writer) error {
-		fn(saver{t, ctx, w})
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (s saver) blob(typ index.BlobType, content []byte) crypto.ID {
-	saved, err := s.w.SaveBlob(s.ctx, typ, content)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return saved.ID
-}
-
-func (s saver) data(content string) crypto.ID { return s.blob(index.DataBlob, []byte(content)) }
-
-func (s saver) tree(nodes ...tree.Node) crypto.ID {
-	b, err := tree.Encode(nodes)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return s.blob(index.TreeBlob, b)
-}
-
-func file(name string, size uint64, content ...crypto.ID) tree.Node {
-	return tree.Node{Name: name, Type: tree.TypeFile, Size: size, Links: 1, Inode: 1, Content: append([]crypto.ID{}, content...)}
-}
-
 func linked(n tree.Node, inode uint64) tree.Node {
 	n.Links, n.Inode = 2, inode
 	return n
-}
-
-func dir(name string, id crypto.ID) tree.Node {
-	return tree.Node{Name: name, Type: tree.TypeDir, Subtree: id}
 }
 
 func snapshots(roots ...crypto.ID) (list []*snapshot.Snapshot) {
@@ -121,11 +70,11 @@ func count(t *testing.T, r *repo.Repo, mode stats.Mode, roots ...crypto.ID) stat
 func TestNamesOfOneFileCountOnceInEachSnapshot(t *testing.T) {
 	r, _ := newRepo(t)
 	var one, two crypto.ID
-	write(t, r, func(s saver) {
-		a := s.data("a")
-		shared := s.tree(linked(file("x", 100, a), 7), file("y", 1, a))
-		one = s.tree(dir("d", shared), dir("e", shared), linked(file("f", 100, a), 7))
-		two = s.tree(dir("d", shared), linked(file("f", 50, a), 8), linked(file("g", 50, a), 8), linked(file("h", 9, a), 0), linked(file("i", 9, a), 0))
+	repotest.Build(t, r, func(s *repotest.Builder) {
+		a := s.Data("a")
+		shared := s.Tree(linked(repotest.File("x", 100, a), 7), repotest.File("y", 1, a))
+		one = s.Tree(repotest.Folder("d", shared), repotest.Folder("e", shared), linked(repotest.File("f", 100, a), 7))
+		two = s.Tree(repotest.Folder("d", shared), linked(repotest.File("f", 50, a), 8), linked(repotest.File("g", 50, a), 8), linked(repotest.File("h", 9, a), 0), linked(repotest.File("i", 9, a), 0))
 	})
 	// Names: 2 folders, 2 times 2 files, 1 file; 1 folder and 6 files.
 	got := count(t, r, stats.RestoreSize, one, two, one)
@@ -141,13 +90,13 @@ func TestEachTreeIsReadOnce(t *testing.T) {
 	r, c := newRepo(t)
 	var roots []crypto.ID
 	const trees = 1 + 100 + 20
-	write(t, r, func(s saver) {
-		shared := s.tree(file("f", 5, s.data("12345")))
+	repotest.Build(t, r, func(s *repotest.Builder) {
+		shared := s.Tree(repotest.File("f", 5, s.Data("12345")))
 		rnd := rand.New(rand.NewPCG(1, 1))
 		var dirs []tree.Node
 		for i := range 100 {
-			id := s.tree(file("g", uint64(i), s.data(fmt.Sprint(i)), s.data("12345")), dir("shared", shared))
-			dirs = append(dirs, dir(fmt.Sprintf("%03d", i), id))
+			id := s.Tree(repotest.File("g", uint64(i), s.Data(fmt.Sprint(i)), s.Data("12345")), repotest.Folder("shared", shared))
+			dirs = append(dirs, repotest.Folder(fmt.Sprintf("%03d", i), id))
 		}
 		for i := range 20 {
 			var some []tree.Node
@@ -156,7 +105,7 @@ func TestEachTreeIsReadOnce(t *testing.T) {
 					some = append(some, d)
 				}
 			}
-			roots = append(roots, s.tree(some...))
+			roots = append(roots, s.Tree(some...))
 		}
 	})
 	for _, mode := range []stats.Mode{stats.FilesByContents, stats.BlobsPerFile, stats.RawData} {
@@ -193,9 +142,9 @@ func TestMissingTreesEndTheCount(t *testing.T) {
 	r, _ := newRepo(t)
 	var root, file2 crypto.ID
 	missing := crypto.Hash([]byte("missing"))
-	write(t, r, func(s saver) {
-		root = s.tree(dir("d", missing))
-		file2 = s.tree(file("f", 3, missing, missing))
+	repotest.Build(t, r, func(s *repotest.Builder) {
+		root = s.Tree(repotest.Folder("d", missing))
+		file2 = s.Tree(repotest.File("f", 3, missing, missing))
 	})
 	for mode := stats.RestoreSize; mode <= stats.RawData; mode++ {
 		if _, err := stats.Run(t.Context(), r, snapshots(root), &stats.Options{Mode: mode}); err == nil {

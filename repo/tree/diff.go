@@ -52,12 +52,26 @@ func (d *differ[R]) report(path string, a, b *Node, err error) error {
 
 // dirs compares what is in two directories; nil stands for an empty one.
 func (d *differ[R]) dirs(path string, a, b *crypto.ID) error {
-	left, err := d.side(a)
+	return Pairs(d.ctx, d.trees, a, b, func(x, y *Node) error {
+		if err := d.pair(path, x, y); err != fs.SkipDir {
+			return err
+		}
+		return nil
+	})
+}
+
+// Pairs reads two directories in step, without those below them, and calls fn
+// for each name with both nodes, of which one is nil if the name is missing
+// on that side. A nil ID stands for an empty directory. The nodes are valid
+// until fn returns. A tree that is not in order is an [*OrderError]; fn's
+// error ends the reading.
+func Pairs[R Reader](ctx context.Context, trees Loader[R], a, b *crypto.ID, fn func(a, b *Node) error) error {
+	left, err := side(ctx, trees, a)
 	if err != nil {
 		return err
 	}
 	defer left.close()
-	right, err := d.side(b)
+	right, err := side(ctx, trees, b)
 	if err != nil {
 		return err
 	}
@@ -72,7 +86,7 @@ func (d *differ[R]) dirs(path string, a, b *crypto.ID) error {
 		case x != nil && y != nil && x.Name > y.Name:
 			x = nil
 		}
-		if err := d.pair(path, x, y); err != nil && err != fs.SkipDir {
+		if err := fn(x, y); err != nil {
 			return err
 		}
 		if x != nil {
@@ -122,11 +136,11 @@ type diffSide struct {
 }
 
 // side opens a tree and reads its first node.
-func (d *differ[R]) side(id *crypto.ID) (*diffSide, error) {
+func side[R Reader](ctx context.Context, trees Loader[R], id *crypto.ID) (*diffSide, error) {
 	if id == nil {
 		return &diffSide{}, nil
 	}
-	c, err := open(d.ctx, d.trees, *id)
+	c, err := open(ctx, trees, *id)
 	if err != nil {
 		return nil, err
 	}
