@@ -207,7 +207,7 @@ func initIfMissing(ctx context.Context, app *cli.App) error {
 	if err != nil || exists {
 		return err
 	}
-	_, err = createRepository(ctx, app, repo.StableVersion)
+	_, err = createRepository(ctx, app, &repo.InitOptions{})
 	return err
 }
 

@@ -8,26 +8,32 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/garner-backup/garner/chunk"
 	"github.com/garner-backup/garner/cmd/garner/internal/cli"
 	"github.com/garner-backup/garner/repo"
 )
 
 type initOptions struct {
-	version string
+	version    string
+	from       cli.SourceFlags
+	copyParams bool
 }
 
 func newInitCommand(app *cli.App) *cobra.Command {
 	var opts initOptions
 	cmd := &cobra.Command{
-		Use:     "init",
-		Short:   "Initialize a new repository",
-		Long:    "The \"init\" command initializes a new repository.\n\nEXIT STATUS\n===========\n\nExit status is 0 if the command was successful.\nExit status is 1 if there was any error.",
-		Example: "  garner init -r /mnt/storage/backup\n  garner init -r /mnt/storage/backup --repository-version 1",
-		Args:    noArgs,
+		Use:   "init",
+		Short: "Initialize a new repository",
+		Long:  "The \"init\" command initializes a new repository.\n\nEXIT STATUS\n===========\n\nExit status is 0 if the command was successful.\nExit status is 1 if there was any error.",
+		Example: "  garner init -r /mnt/storage/backup\n  garner init -r /mnt/storage/backup --repository-version 1\n" +
+			"  garner init -r /mnt/offsite --from-repo /mnt/storage/backup --copy-chunker-params",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return runInit(cmd.Context(), app, opts)
 		},
 	}
+	opts.from.AddFlags(cmd.Flags(), "take chunker parameters from")
+	cmd.Flags().BoolVar(&opts.copyParams, "copy-chunker-params", false, "cut files as the source repository does, so that copies from there deduplicate")
 	cmd.Flags().StringVar(&opts.version, "repository-version", "stable", "repository format version to use, allowed values are a format version, 'latest' and 'stable'")
 	return cmd
 }
@@ -37,8 +43,32 @@ func runInit(ctx context.Context, app *cli.App, opts initOptions) error {
 	if err != nil {
 		return err
 	}
-	_, err = createRepository(ctx, app, version)
+	create := &repo.InitOptions{Version: version}
+	switch {
+	case opts.copyParams:
+		if create.Polynomial, err = sourcePolynomial(ctx, app, opts.from); err != nil {
+			return err
+		}
+	case opts.from.Given(app):
+		return cli.Usage("a source repository must only be specified together with --copy-chunker-params")
+	}
+	_, err = createRepository(ctx, app, create)
 	return err
+}
+
+// sourcePolynomial returns how the source repository cuts files. The config
+// never changes, so it is read without a lock.
+func sourcePolynomial(ctx context.Context, app *cli.App, flags cli.SourceFlags) (pol chunk.Pol, err error) {
+	from, err := flags.App(app)
+	if err != nil {
+		return 0, err
+	}
+	from.NoLock = true
+	err = from.Open(ctx, cli.Read, func(_ context.Context, src *repo.Repo) error {
+		pol = src.Config().ChunkerPolynomial
+		return nil
+	})
+	return pol, err
 }
 
 func formatVersion(s string) (int, error) {
@@ -63,7 +93,7 @@ type initMessage struct {
 
 // createRepository makes the repository that the global flags name, and says
 // so.
-func createRepository(ctx context.Context, app *cli.App, version int) (*repo.Repo, error) {
+func createRepository(ctx context.Context, app *cli.App, opts *repo.InitOptions) (*repo.Repo, error) {
 	location, err := app.Location()
 	if err != nil {
 		return nil, err
@@ -77,7 +107,8 @@ func createRepository(ctx context.Context, app *cli.App, version int) (*repo.Rep
 	if err != nil {
 		return nil, err
 	}
-	r, err := repo.Init(ctx, be, password, &repo.InitOptions{Version: version, Options: app.RepoOptions()})
+	opts.Options = app.RepoOptions()
+	r, err := repo.Init(ctx, be, password, opts)
 	shown := cli.Redact(location)
 	if errors.Is(err, repo.ErrRepositoryExists) {
 		return nil, fmt.Errorf("create repository at %s failed: config file already exists: %w", shown, err)
@@ -90,7 +121,11 @@ func createRepository(ctx context.Context, app *cli.App, version int) (*repo.Rep
 		return r, app.PrintJSON(initMessage{"initialized", id.String(), shown})
 	}
 	app.Verbosef("format version %d, chunker polynomial %v\n", r.Config().Version, r.Config().ChunkerPolynomial)
-	app.Printf("created restic repository %s at %s\n\n", id.String()[:10], shown)
+	app.Printf("created restic repository %s at %s\n", id.String()[:10], shown)
+	if opts.Polynomial != 0 {
+		app.Printf("with the chunker parameters of the source repository\n")
+	}
+	app.Printf("\n")
 	app.Printf("Keep the password: without it, nobody can read what is stored here.\n")
 	return r, nil
 }

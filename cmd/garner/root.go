@@ -98,6 +98,7 @@ func newRootCommand(app *cli.App) *cobra.Command {
 		newBackupCommand(app),
 		newCatCommand(app),
 		newCheckCommand(app),
+		newCopyCommand(app),
 		newDiffCommand(app),
 		newForgetCommand(app),
 		newGenerateCommand(app),

@@ -2,7 +2,9 @@ package transfer_test
 
 import (
 	"context"
+	"io"
 	"io/fs"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -60,6 +62,30 @@ func (s *store) failAt(n int, fault backendtest.Fault) (met func() bool) {
 		return backendtest.None
 	})
 	return func() bool { return seen > n }
+}
+
+// tearAt lets the n-th save of a pack store half of it and fail.
+func (s *store) tearAt(n int) (met func() bool) {
+	torn := &tearing{Backend: s.mem, at: n}
+	s.Faulty = backendtest.NewFaulty(torn, nil)
+	return func() bool { return torn.seen.Load() > int64(n) }
+}
+
+// tearing is a storage that breaks down in the middle of a file.
+type tearing struct {
+	backend.Backend
+	at   int
+	seen atomic.Int64
+}
+
+func (b *tearing) Save(ctx context.Context, h backend.Handle, c backend.Content) error {
+	if h.Type != backend.PackFile || b.seen.Add(1) != int64(b.at+1) {
+		return b.Backend.Save(ctx, h, c)
+	}
+	if err := b.Backend.Save(ctx, h, io.NewSectionReader(c, 0, c.Size()/2)); err != nil {
+		return err
+	}
+	return backendtest.ErrInjected
 }
 
 // files are the content of a source; a nil value is a folder.

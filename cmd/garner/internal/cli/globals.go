@@ -27,6 +27,10 @@ type App struct {
 	StdinFD, StdoutFD int
 
 	Globals
+
+	// Where the password comes from if no flag says it, for another
+	// repository than the one that the command works on; see SourceFlags.
+	passwordEnv, passwordPrompt string
 }
 
 // Globals are the values of the global flags.
@@ -152,6 +156,14 @@ func (a *App) Printf(format string, args ...any) {
 	if !a.Quiet && !a.JSON {
 		fmt.Fprintf(a.Stdout, format, args...)
 	}
+}
+
+// Text returns an App that writes messages for people also with --json: for
+// commands that have none for programs.
+func (a *App) Text() *App {
+	text := *a
+	text.JSON = false
+	return &text
 }
 
 // Verbosef is Printf for -v.

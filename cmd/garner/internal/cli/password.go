@@ -1,7 +1,7 @@
 package cli
 
 import (
-	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +28,8 @@ type Source struct {
 
 // passwordSource is where the repository's password comes from.
 func (a *App) passwordSource() Source {
-	return Source{File: a.PasswordFile, Command: a.PasswordCommand, Env: a.Getenv("RESTIC_PASSWORD"), NoPassword: a.InsecureNoPassword}
+	env := cmp.Or(a.passwordEnv, "RESTIC_PASSWORD")
+	return Source{File: a.PasswordFile, Command: a.PasswordCommand, Env: a.Getenv(env), NoPassword: a.InsecureNoPassword}
 }
 
 // read returns the password, or false if the user has to be asked.
@@ -147,11 +148,11 @@ func (a *App) onTerminal() bool { return a.StdinFD >= 0 && term.IsTerminal(a.Std
 // input is no terminal, the first line of the input.
 func (a *App) ask(prompt string) (string, error) {
 	if !a.onTerminal() {
-		line, err := bufio.NewReader(a.Stdin).ReadString('\n')
-		if err != nil && (!errors.Is(err, io.EOF) || line == "") {
+		line, err := readLine(a.Stdin)
+		if err != nil {
 			return "", fmt.Errorf("no password given, and none can be read from the standard input: %w", err)
 		}
-		return strings.TrimRight(line, "\r\n"), nil
+		return line, nil
 	}
 	fmt.Fprint(a.Stderr, prompt)
 	b, err := term.ReadPassword(a.StdinFD)
@@ -160,6 +161,23 @@ func (a *App) ask(prompt string) (string, error) {
 		return "", fmt.Errorf("read password: %w", err)
 	}
 	return string(b), nil
+}
+
+// readLine reads no more than one line, as the next one may be the password of
+// another repository.
+func readLine(r io.Reader) (string, error) {
+	var line []byte
+	var b [1]byte
+	for {
+		_, err := io.ReadFull(r, b[:])
+		if err != nil && (!errors.Is(err, io.EOF) || len(line) == 0) {
+			return "", err
+		}
+		if err != nil || b[0] == '\n' {
+			return strings.TrimRight(string(line), "\r"), nil
+		}
+		line = append(line, b[0])
+	}
 }
 
 // passwordTries is how often a user on a terminal may mistype.
@@ -175,8 +193,9 @@ func (a *App) withPassword(ctx context.Context, open func(password string) error
 	if given {
 		return open(password)
 	}
+	prompt := cmp.Or(a.passwordPrompt, "enter password for repository: ")
 	for try := 1; ; try++ {
-		password, err := a.ask("enter password for repository: ")
+		password, err := a.ask(prompt)
 		if err != nil {
 			return err
 		}
