@@ -154,3 +154,68 @@ func TestResticAcceptsPrunedRepository(t *testing.T) {
 		t.Error("the latest snapshot lists other files")
 	}
 }
+
+// TestTwoPhaseWithResticAsClient lets the real restic make backups all the
+// while. Files come and go and come back, so that backups need what was
+// marked. In the end restic reads everything.
+func TestTwoPhaseWithResticAsClient(t *testing.T) {
+	p := &resticRepo{bin: repotest.Restic(t), dir: filepath.Join(t.TempDir(), "repo")}
+	repotest.Init(t, p.dir, password, 2)
+	src := t.TempDir()
+	rounds := 10
+	if testing.Short() {
+		rounds = 3
+	}
+	write := func(round int) {
+		for f := range 8 {
+			// Each file alternates between few contents, each at its own pace.
+			seed := f*10 + round/(1+f%3)%2
+			if err := os.WriteFile(filepath.Join(src, fmt.Sprint("f", f)), repotest.Random(byte(seed), 1_500_000), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var total prune.SweepStats
+	phases := 0
+	for round := range rounds {
+		write(round)
+		backup := make(chan struct{})
+		go func() {
+			defer close(backup)
+			cmd := exec.Command(p.bin, "-r", p.dir, "--no-cache", "backup", "--retry-lock", "1m", "--force", "--limit-upload", "20000", "--pack-size", "4", src)
+			cmd.Env = append(os.Environ(), "RESTIC_PASSWORD="+password)
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("restic backup: %v\n%s", err, out)
+			}
+		}()
+		for running := true; running; {
+			var stats prune.SweepStats
+			for _, a := range []actor{markActor, sweepActor(&stats)} {
+				be, err := local.Open(p.dir, nil)
+				if err == nil {
+					err = a(t.Context(), be)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				phases++
+			}
+			total.Deleted += stats.Deleted
+			total.Spared += stats.Spared
+			select {
+			case <-backup:
+				running = false
+			default:
+			}
+		}
+		p.run(t, "forget", "--keep-last", "1", "--group-by", "")
+	}
+	p.run(t, "check", "--read-data")
+	target := t.TempDir()
+	p.run(t, "restore", "latest", "--target", target)
+	repotest.Same(t, repotest.Manifest(t, src, true), repotest.Manifest(t, filepath.Join(target, src), true))
+	t.Logf("%d phases, %d packs deleted, %d spared", phases, total.Deleted, total.Spared)
+	if total.Deleted == 0 {
+		t.Error("nothing was ever deleted")
+	}
+}
