@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -137,7 +138,7 @@ func randomPolicy(rnd *rand.Rand) []string {
 func randomSelection(rnd *rand.Rand) []string {
 	args := []string{"--group-by", []string{"host", "host", "host", "host,paths", "host,tags,paths", "", "tags"}[rnd.IntN(7)]}
 	if rnd.IntN(4) == 0 {
-		args = append(args, "--host", fmt.Sprintf("host%02d", rnd.IntN(10)), "--host", fmt.Sprintf("host%02d", rnd.IntN(10)))
+		args = append(args, "--host", fmt.Sprintf("host%02d", rnd.IntN(16)), "--host", fmt.Sprintf("host%02d", rnd.IntN(16)))
 	}
 	if rnd.IntN(4) == 0 {
 		args = append(args, "--tag", []string{"daily", "daily,manual", "", "nope"}[rnd.IntN(4)])
@@ -205,16 +206,19 @@ func firstDifference(a, b string) string {
 	return fmt.Sprintf("have …%.400s\nwant …%.400s", a[from:], b[from:])
 }
 
+// More policies take longer: both programs read all snapshots for each.
+var policiesToTry = flag.Int("policies", 30, "how many random policies to compare with restic")
+
 func TestForgetDecidesAsRestic(t *testing.T) {
 	t.Parallel()
-	policies := 60
+	policies := *policiesToTry
 	if testing.Short() {
-		policies = 15
+		policies /= 3
 	}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	list := randomSnapshots(rnd, 25)
+	list := randomSnapshots(rnd, 16)
 	dir := saveSnapshots(t, list)
 	g, r := garner(t, dir), restic(t, dir)
 	env := g.env
