@@ -183,13 +183,25 @@ func (o *forgetOptions) apply(ctx context.Context, app *cli.App, r *repo.Repo, p
 // pruneAfterForget removes what only the removed snapshots needed, under the
 // lock under which they were removed. With --dry-run they are still there, as
 // a storage may list them for a while in any case, and do not count.
+//
+// Programs are told of the snapshots only, as restic does, so that what forget
+// prints with --json is one document.
 func pruneAfterForget(ctx context.Context, app *cli.App, r *repo.Repo, o *forgetOptions, removed []crypto.ID) error {
 	opts, err := o.pruning.options(app)
 	if err != nil {
 		return err
 	}
 	opts.Ignore = removed
-	return pruneLocked(ctx, app, r, o.dryRun, opts)
+	if o.dryRun {
+		app.Printf("what a prune would do without these %d snapshots:\n", len(removed))
+	} else {
+		app.Printf("%d snapshots are gone, pruning\n", len(removed))
+	}
+	silent := *app
+	if app.JSON {
+		silent.JSON, silent.Quiet = false, true
+	}
+	return pruneLocked(ctx, &silent, r, o.dryRun, opts)
 }
 
 func sortedShortIDs(ids []crypto.ID) []string {

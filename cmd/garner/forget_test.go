@@ -7,6 +7,8 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -254,5 +256,53 @@ func TestForgetTellsTheSameOfGoldenRepositories(t *testing.T) {
 		for _, args := range flags {
 			sameForget(t, g, r, args)
 		}
+	}
+}
+
+func TestForgetRemovesWhatResticRemoves(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"--keep-last", "1", "--prune"}, {"--keep-tag", "first", "--keep-daily", "1"}, {"latest", "--prune", "--max-unused", "0"}} {
+		var told []string
+		var left []string
+		for _, start := range []func(testing.TB, string) *program{garner, restic} {
+			p := start(t, repotest.Golden(t, "restic-0.19-v2"))
+			p.env = append(p.env, "RESTIC_PASSWORD="+repotest.GoldenPassword)
+			told = append(told, p.ok(append([]string{"forget", "--json"}, args...)...))
+			left = append(left, p.ok("snapshots", "--json"))
+			p.path = repotest.Restic(t)
+			p.ok("check", "--read-data")
+		}
+		if told[0] != told[1] {
+			t.Errorf("%q: garner says\n%s\nrestic\n%s", args, told[0], told[1])
+		}
+		if left[0] != left[1] {
+			t.Errorf("%q: %s", args, firstDifference(left[0], left[1]))
+		}
+	}
+}
+
+func TestForgetPassesOverSnapshotsThatCanNotBeRead(t *testing.T) {
+	t.Parallel()
+	dir := repotest.Golden(t, "restic-0.19-v2")
+	files, err := filepath.Glob(filepath.Join(dir, "snapshots", "*"))
+	if err != nil || len(files) != 3 {
+		t.Fatalf("snapshots %q, %v", files, err)
+	}
+	if err := os.Truncate(files[1], 100); err != nil {
+		t.Fatal(err)
+	}
+	bad := filepath.Base(files[1])[:8]
+	g, r := garner(t, dir), restic(t, dir)
+	for _, p := range []*program{g, r} {
+		p.env = append(p.env, "RESTIC_PASSWORD="+repotest.GoldenPassword)
+	}
+	for _, args := range [][]string{{"forget", "--dry-run", "--json", "--keep-last", "1"}, {"forget", bad, "--json"}} {
+		have, want := g.run(args...), r.run(args...)
+		if have.code != 0 || want.code != 0 || have.stdout != want.stdout || !strings.Contains(have.stderr, bad) {
+			t.Errorf("%q: exit code %d, restic %d\n%s\n%s%s", args, have.code, want.code, have.stderr, have.stdout, want.stdout)
+		}
+	}
+	if _, err := os.Stat(files[1]); err != nil {
+		t.Error(err)
 	}
 }
