@@ -3,6 +3,7 @@ package backendtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"sync"
@@ -178,4 +179,29 @@ func (f *Faulty) Remove(ctx context.Context, h backend.Handle) error {
 		return nil
 	}
 	return f.Backend.Remove(ctx, h)
+}
+
+// Replace implements backend.Replacer if the wrapped backend does, and else
+// returns errors.ErrUnsupported.
+func (f *Faulty) Replace(ctx context.Context, h backend.Handle, c backend.Content) error {
+	inner, ok := backend.As[backend.Replacer](f.Backend)
+	if !ok {
+		return fmt.Errorf("replace %v: %w", h, errors.ErrUnsupported)
+	}
+	switch f.fault(layer.OpReplace, h) {
+	case Fail:
+		return ErrInjected
+	case FailLate:
+		if err := inner.Replace(ctx, h, c); err != nil {
+			return err
+		}
+		return ErrInjected
+	case Stall:
+		return stall(ctx)
+	case Tear:
+		return inner.Replace(ctx, h, io.NewSectionReader(c, 0, c.Size()/2))
+	case Lose:
+		return nil
+	}
+	return inner.Replace(ctx, h, c)
 }
