@@ -33,9 +33,10 @@ func (r *Repo) LoadIndex(ctx context.Context) error {
 }
 
 // LoadIndexFiles is LoadIndex for callers that go on without index files that
-// can't be read; they are returned. duplicate, if not nil, is called for each
-// pack that is listed by a file after another listed it.
-func (r *Repo) LoadIndexFiles(ctx context.Context, duplicate func(indexID, pack crypto.ID)) (damaged []*CorruptError, err error) {
+// can't be read; they are returned. duplicate, if not nil, is called, one call
+// at a time, for each pack that is listed by a file after another listed it;
+// same is false if that file does not list the same blobs as the first.
+func (r *Repo) LoadIndexFiles(ctx context.Context, duplicate func(indexID, pack crypto.ID, same bool)) (damaged []*CorruptError, err error) {
 	var ids []crypto.ID
 	for fi, err := range r.List(ctx, backend.IndexFile) {
 		if err != nil {
@@ -45,7 +46,7 @@ func (r *Repo) LoadIndexFiles(ctx context.Context, duplicate func(indexID, pack 
 	}
 	l := indexLoader{repo: r, builder: index.NewBuilder(), duplicate: duplicate}
 	if duplicate != nil {
-		l.packs = make(map[crypto.ID]struct{})
+		l.packs = make(map[crypto.ID]crypto.ID)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(backend.Connections(r.be), 4))
@@ -109,11 +110,11 @@ func (r *Repo) addIndexFile(ctx context.Context, id crypto.ID) error {
 type indexLoader struct {
 	repo      *Repo
 	builder   *index.Builder // safe for concurrent use
-	duplicate func(indexID, pack crypto.ID)
+	duplicate func(indexID, pack crypto.ID, same bool)
 
 	mu      sync.Mutex
-	damaged []*CorruptError        // owned by mu
-	packs   map[crypto.ID]struct{} // seen so far, if duplicate is set; owned by mu
+	damaged []*CorruptError         // owned by mu
+	packs   map[crypto.ID]crypto.ID // seen so far, with a hash of the entries, if duplicate is set; owned by mu
 }
 
 func (l *indexLoader) load(ctx context.Context, id crypto.ID) error {
@@ -136,11 +137,14 @@ func (l *indexLoader) load(ctx context.Context, id crypto.ID) error {
 func (l *indexLoader) decode(id crypto.ID, json []byte) error {
 	batch := l.builder.File()
 	batch.SetID(id)
+	listed := make(map[crypto.ID]crypto.ID) // for notePacks
 	err := index.Decode(json, func(pack crypto.ID, blobs []index.Blob) error {
 		if err := l.repo.acceptable(blobs); err != nil {
 			return err
 		}
-		l.notePack(id, pack)
+		if l.duplicate != nil {
+			listed[pack] = entriesHash(blobs)
+		}
 		batch.Add(pack, blobs)
 		return nil
 	})
@@ -148,18 +152,20 @@ func (l *indexLoader) decode(id crypto.ID, json []byte) error {
 		return &CorruptError{Handle: fileHandle(backend.IndexFile, id), Err: err}
 	}
 	batch.Commit()
+	l.notePacks(id, listed)
 	return nil
 }
 
-func (l *indexLoader) notePack(id, pack crypto.ID) {
-	if l.duplicate == nil {
-		return
-	}
+// notePacks tells of the packs that another file listed before.
+func (l *indexLoader) notePacks(id crypto.ID, listed map[crypto.ID]crypto.ID) {
 	l.mu.Lock()
-	_, again := l.packs[pack]
-	l.packs[pack] = struct{}{}
-	l.mu.Unlock()
-	if again {
-		l.duplicate(id, pack)
+	defer l.mu.Unlock()
+	for pack, sum := range listed {
+		before, again := l.packs[pack]
+		if again {
+			l.duplicate(id, pack, before == sum)
+			continue
+		}
+		l.packs[pack] = sum
 	}
 }

@@ -14,10 +14,8 @@ import (
 
 	"github.com/garner-backup/garner/cmd/garner/internal/cli"
 	"github.com/garner-backup/garner/cmd/garner/internal/ui"
-	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/repo"
 	"github.com/garner-backup/garner/repo/check"
-	"github.com/garner-backup/garner/repo/snapshot"
 )
 
 type checkOptions struct {
@@ -58,21 +56,26 @@ func runCheck(ctx context.Context, app *cli.App, opts checkOptions, args []strin
 		return err
 	}
 	return app.Open(ctx, cli.ReadAlone, func(ctx context.Context, r *repo.Repo) error {
-		o := &check.Options{SelectPacks: sel}
-		if o.Snapshots, err = opts.snapshotSelection(ctx, app, r, args); err != nil {
-			return err
-		}
-		d := &checkDisplay{app: app}
-		d.progress = app.Progress(d.lines, func() {})
-		o.Observer = &check.Observer{Phase: d.enter, Done: func(check.Phase) { d.done.Add(1) }, Problem: d.problem}
-		rep, err := check.Run(ctx, r, o)
-		d.enter(noPhase, 0)
-		d.progress.Stop()
-		if err != nil {
-			return err
-		}
-		return d.summary(rep)
+		return checkRepository(ctx, app, r, &check.Options{SelectPacks: sel, Filter: opts.filter.filter(), Names: args})
 	})
+}
+
+// checkRepository checks a repository that is locked, and tells of it. The
+// error says that the check could not be done, or what came of it.
+func checkRepository(ctx context.Context, app *cli.App, r *repo.Repo, o *check.Options) error {
+	if o == nil {
+		o = &check.Options{}
+	}
+	d := &checkDisplay{app: app}
+	d.progress = app.Progress(d.lines, func() {})
+	o.Observer = &check.Observer{Phase: d.enter, Done: func(check.Phase) { d.done.Add(1) }, Problem: d.problem}
+	rep, err := check.Run(ctx, r, o)
+	d.enter(noPhase, 0)
+	d.progress.Stop()
+	if err != nil {
+		return err
+	}
+	return d.summary(rep)
 }
 
 // packSelection returns which packs are read.
@@ -108,29 +111,6 @@ func (o *checkOptions) packSelection() (func([]check.Pack) []check.Pack, error) 
 		return nil, cli.Usage("check flag --read-data-subset has invalid value %q: want n/t, a percentage like 2.5%%, or a size like 10G", o.subset)
 	}
 	return check.RandomBytes(size), nil
-}
-
-// snapshotSelection returns which snapshots are checked, nil for all.
-func (o *checkOptions) snapshotSelection(ctx context.Context, app *cli.App, r *repo.Repo, args []string) (func(*snapshot.Snapshot) bool, error) {
-	filter := o.filter.filter()
-	if len(args) == 0 {
-		if filter.Empty() {
-			return nil, nil
-		}
-		return filter.Match, nil
-	}
-	list, err := findSnapshots(ctx, app, r, filter, args)
-	if err != nil {
-		return nil, err
-	}
-	if len(list) == 0 {
-		return nil, repo.ErrNoSnapshot
-	}
-	wanted := make(map[crypto.ID]bool)
-	for _, sn := range list {
-		wanted[sn.ID] = true
-	}
-	return func(sn *snapshot.Snapshot) bool { return wanted[sn.ID] }, nil
 }
 
 // noPhase stands for the time after the check.
@@ -214,7 +194,7 @@ func (d *checkDisplay) summary(rep *check.Report) error {
 	for _, id := range rep.BrokenPacks() {
 		broken = append(broken, id.String())
 	}
-	suggestIndex := rep.Has(check.DuplicateIndex, check.DamagedIndex, check.MissingPack, check.WrongPackSize)
+	suggestIndex := rep.Has(check.DuplicateIndex, check.DamagedIndex)
 	suggestPrune := rep.Has(check.UnindexedPack, check.MixedPack)
 	if d.app.JSON {
 		if err := d.app.PrintJSON(checkSummary{"summary", rep.Errors, broken, suggestIndex, suggestPrune}); err != nil {
@@ -232,14 +212,31 @@ func (d *checkDisplay) summary(rep *check.Report) error {
 
 // advise says what to do about the problems.
 func (d *checkDisplay) advise(rep *check.Report, broken []string, suggestIndex, suggestPrune bool) {
-	if len(broken) > 0 {
-		d.app.Warnf("\nThe repository contains damaged pack files. These can be repaired, as far as there is anything left of them, with\n"+
-			"  restic repair packs %s\nand then `restic repair snapshots --forget`. Make a copy of the repository before.\n", strings.Join(broken, " "))
+	index := suggestIndex || rep.Has(check.MissingPack, check.ConflictIndex)
+	lost := rep.Has(check.DamagedTree, check.MissingBlob, check.InvalidNode)
+	if rep.Errors > 0 {
+		d.app.Warnf("\nThe repository is damaged. Make a copy of it if there is room for one, then run\n")
+		if index {
+			d.app.Warnf("  garner repair index\n")
+		}
+		if len(broken) > 0 {
+			d.app.Warnf("  garner repair packs %s\n", strings.Join(broken, " "))
+		}
+		switch {
+		case index || len(broken) > 0:
+			d.app.Warnf("and `garner check` again to see what is left.\n")
+		case lost:
+			d.app.Warnf("  garner repair index\n  garner repair snapshots --forget\n" +
+				"If the files that lost something still exist, back them up before the last: that may make the snapshots whole again.\n")
+		default:
+			d.app.Warnf("  garner check --read-data\nto see all of the damage.\n")
+		}
+		return
 	}
 	if suggestIndex {
-		d.app.Warnf("Run `restic repair index` to correct the index.\n")
+		d.app.Printf("`garner repair index` makes the index smaller; nothing is lost.\n")
 	}
-	if suggestPrune && rep.Errors == 0 {
-		d.app.Printf("Run `restic prune` to clean up; nothing is lost.\n")
+	if suggestPrune {
+		d.app.Printf("`garner prune` cleans up; nothing is lost.\n")
 	}
 }

@@ -9,6 +9,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"sync"
@@ -22,8 +23,12 @@ import (
 
 // Options say how deep to look; nil checks everything but the packs' content.
 type Options struct {
-	// Snapshots, if not nil, says which snapshots' trees are walked.
-	Snapshots func(*snapshot.Snapshot) bool
+	// Filter says which snapshots' trees are walked.
+	Filter snapshot.Filter
+	// Names, if there are any, are the snapshots whose trees are walked: IDs,
+	// the beginnings of IDs, or "latest", the newest that passes Filter. One
+	// that is not there is a problem.
+	Names []string
 	// SelectPacks, if not nil, chooses from all packs those that are read
 	// whole. See AllPacks, PackGroup and RandomPacks.
 	SelectPacks func(packs []Pack) []Pack
@@ -59,14 +64,16 @@ type Kind uint8
 const (
 	// Errors: something is lost or wrong.
 	DamagedIndex    Kind = iota + 1 // an index file can't be read
+	ConflictIndex                   // a pack that index files list in different ways
 	MissingPack                     // a pack that the index lists is not there
 	WrongPackSize                   // a pack is shorter or longer than the index says
 	DamagedPack                     // a pack's content is not what its name or header says
+	UnreadablePack                  // a pack that the storage does not give in full
 	DamagedSnapshot                 // a snapshot file can't be read
 	DamagedTree                     // a tree is missing or can't be read
 	InvalidNode                     // an item in a tree is not as it must be
 	MissingBlob                     // a file's content is in no pack
-	ListFailed                      // files could not be listed
+	MissingSnapshot                 // a snapshot that was asked for is not there
 
 	// Hints: nothing is lost, but something may be done.
 	UnindexedPack  Kind = iota + 64 // a pack that no index file lists
@@ -150,13 +157,16 @@ type checker struct {
 	repo *repo.Repo
 	opts *Options
 
+	unread []Problem // snapshots that can't be read; they count when their turn comes
+
 	mu     sync.Mutex
 	report Report // owned by mu while several goroutines work
 }
 
-// Run checks the repository. It loads the index itself. Nothing else should
-// change the repository meanwhile, so the caller holds an exclusive lock, or
-// knows that problems may be of passing nature.
+// Run checks the repository. It loads the index itself; if that is damaged, it
+// looks no further. Nothing else should change the repository meanwhile, so
+// the caller holds an exclusive lock, or knows that problems may be of passing
+// nature.
 func Run(ctx context.Context, r *repo.Repo, opts *Options) (*Report, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -170,6 +180,9 @@ func Run(ctx context.Context, r *repo.Repo, opts *Options) (*Report, error) {
 	}
 	if err := c.checkIndex(ctx); err != nil {
 		return nil, err
+	}
+	if c.report.Has(DamagedIndex) {
+		return &c.report, nil // much would seem to be missing
 	}
 	packs, err := c.checkPacks(ctx)
 	if err != nil {
@@ -217,11 +230,14 @@ func (c *checker) done(p Phase) {
 // loadSnapshots returns the snapshots that are to be checked. Damaged ones
 // are problems.
 func (c *checker) loadSnapshots(ctx context.Context) ([]*snapshot.Snapshot, error) {
+	if len(c.opts.Names) > 0 {
+		return c.namedSnapshots(ctx)
+	}
 	var list []*snapshot.Snapshot
 	for sn, err := range c.repo.AllSnapshots(ctx) {
 		switch {
 		case err == nil:
-			if c.opts.Snapshots == nil || c.opts.Snapshots(sn) {
+			if c.opts.Filter.Match(sn) {
 				list = append(list, sn)
 			}
 		case ctx.Err() != nil:
@@ -230,25 +246,50 @@ func (c *checker) loadSnapshots(ctx context.Context) ([]*snapshot.Snapshot, erro
 			return nil, err // could not be listed
 		default:
 			h := backend.Handle{Type: backend.SnapshotFile, Name: sn.ID.String()}
-			c.found(Problem{Kind: DamagedSnapshot, File: h, Err: err})
+			c.unread = append(c.unread, Problem{Kind: DamagedSnapshot, File: h, Err: err})
 		}
 	}
 	return list, nil
 }
 
-// checkIndex loads all index files. Those that can't be read are problems,
-// and the check goes on with the rest.
+// namedSnapshots returns each snapshot that was asked for once.
+func (c *checker) namedSnapshots(ctx context.Context) ([]*snapshot.Snapshot, error) {
+	var list []*snapshot.Snapshot
+	seen := make(map[crypto.ID]bool)
+	for _, name := range c.opts.Names {
+		sn, _, err := c.repo.FindSnapshot(ctx, name, c.opts.Filter)
+		switch corrupt := (*repo.CorruptError)(nil); {
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case errors.As(err, &corrupt):
+			c.unread = append(c.unread, Problem{Kind: DamagedSnapshot, File: corrupt.Handle, Err: err})
+		case err != nil:
+			c.unread = append(c.unread, Problem{Kind: MissingSnapshot, Err: fmt.Errorf("snapshot %q: %w", name, err)})
+		case !seen[sn.ID]:
+			seen[sn.ID] = true
+			list = append(list, sn)
+		}
+	}
+	return list, nil
+}
+
+// checkIndex loads all index files. Those that can't be read are problems.
 func (c *checker) checkIndex(ctx context.Context) error {
 	c.phase(PhaseIndex, 0)
-	damaged, err := c.repo.LoadIndexFiles(ctx, func(indexID crypto.ID, again crypto.ID) {
-		c.found(Problem{
-			Kind: DuplicateIndex,
-			File: backend.Handle{Type: backend.PackFile, Name: again.String()},
-			Err:  fmt.Errorf("pack %s is listed by more than one index file, the last is %s", again.Short(), indexID.Short()),
-		})
+	again := make(map[crypto.ID]bool) // packs listed more than once; false: in different ways
+	damaged, err := c.repo.LoadIndexFiles(ctx, func(_, pack crypto.ID, same bool) {
+		before, known := again[pack]
+		again[pack] = same && (before || !known)
 	})
 	if err != nil {
 		return err
+	}
+	for pack, same := range again {
+		p := Problem{Kind: DuplicateIndex, File: packHandle(pack), Err: fmt.Errorf("pack %s is in several index files", pack.Short())}
+		if !same {
+			p.Kind, p.Err = ConflictIndex, fmt.Errorf("pack %s is in several index files, which do not list the same blobs", pack)
+		}
+		c.found(p)
 	}
 	for _, d := range damaged {
 		c.found(Problem{Kind: DamagedIndex, File: d.Handle, Err: d})

@@ -155,12 +155,41 @@ func TestProblemsAreFoundAndNamed(t *testing.T) {
 			h, b := s.pack(t, s.file[0])
 			b[100] ^= 1
 			s.put(t, h, b)
-		}, want: map[check.Kind]int{check.DamagedPack: 2}}, // the blob, and the pack's hash
+		}, want: map[check.Kind]int{check.DamagedPack: 1}},
 		"bit rot in a header": {data: true, damage: func(t *testing.T, s *sample) {
 			h, b := s.pack(t, s.file[0])
 			b[len(b)-20] ^= 1
 			s.put(t, h, b)
-		}, want: map[check.Kind]int{check.DamagedPack: 2}},
+		}, want: map[check.Kind]int{check.DamagedPack: 1}},
+		"bytes behind the end": {data: true, damage: func(t *testing.T, s *sample) {
+			h, b := s.pack(t, s.file[0])
+			s.put(t, h, append(b, "more"...))
+		}, want: map[check.Kind]int{check.WrongPackSize: 1}},
+		"truncated pack that is read": {data: true, damage: func(t *testing.T, s *sample) {
+			h, b := s.pack(t, s.file[0])
+			s.put(t, h, b[:len(b)-50])
+		}, want: map[check.Kind]int{check.WrongPackSize: 1, check.UnreadablePack: 1}},
+		"index that contradicts another": {damage: func(t *testing.T, s *sample) {
+			for fi := range s.be.List(t.Context(), backend.IndexFile) {
+				id, _ := crypto.ParseID(fi.Name)
+				b, err := s.repo.LoadUnpacked(t.Context(), backend.IndexFile, id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := index.NewCollector(time.Now)
+				err = index.Decode(b, func(pack crypto.ID, blobs []index.Blob) error {
+					c.Add(pack, blobs[:1])
+					return nil
+				})
+				if err == nil {
+					_, err = s.repo.SaveUnpacked(t.Context(), backend.IndexFile, c.Take(true))
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				break
+			}
+		}, want: map[check.Kind]int{check.ConflictIndex: 2}},
 		"unindexed pack": {damage: func(t *testing.T, s *sample) {
 			junk := []byte("an interrupted backup's pack")
 			s.put(t, backend.Handle{Type: backend.PackFile, Name: crypto.Hash(junk).String()}, junk)
@@ -218,6 +247,34 @@ func TestProblemsAreFoundAndNamed(t *testing.T) {
 				t.Errorf("broken packs: %v", broken)
 			}
 		})
+	}
+}
+
+func TestNamedSnapshots(t *testing.T) {
+	s := newSample(t, nil)
+	lost := crypto.RandomID()
+	broken, err := s.repo.SaveSnapshot(t.Context(), &snapshot.Snapshot{Time: time.Unix(1_800_000_000, 0), Tree: &lost, Hostname: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		opts check.Options
+		want map[check.Kind]int
+	}{
+		{check.Options{}, map[check.Kind]int{check.DamagedTree: 1}},
+		{check.Options{Filter: snapshot.Filter{Hosts: []string{"nobody"}}}, nil},
+		{check.Options{Names: []string{"latest"}}, map[check.Kind]int{check.DamagedTree: 1}},
+		{check.Options{Names: []string{broken.Short(), "latest"}}, map[check.Kind]int{check.DamagedTree: 1}},
+		{check.Options{Names: []string{"ffffffffff"}}, map[check.Kind]int{check.MissingSnapshot: 1}},
+		{check.Options{Filter: snapshot.Filter{Hosts: []string{"nobody"}}, Names: []string{"latest"}}, map[check.Kind]int{check.MissingSnapshot: 1}},
+	} {
+		rep, err := check.Run(t.Context(), s.repo, &tc.opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := kinds(rep); got != want(tc.want) {
+			t.Errorf("%+v: %s, want %s", tc.opts, got, want(tc.want))
+		}
 	}
 }
 

@@ -4,23 +4,24 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/index"
+	"github.com/garner-backup/garner/repo"
 	"github.com/garner-backup/garner/repo/backend"
 	"github.com/garner-backup/garner/repo/pack"
 )
 
-// Pack is a pack file in the repository.
+// Pack is a pack that the index lists.
 type Pack struct {
 	ID   crypto.ID
-	Size int64 // bytes
+	Size int64 // bytes that it must have
 }
 
 func packHandle(id crypto.ID) backend.Handle {
@@ -28,28 +29,32 @@ func packHandle(id crypto.ID) backend.Handle {
 }
 
 // checkPacks compares the packs that are there with those that the index
-// lists, and returns those that are there, sorted.
+// lists, and returns the latter, sorted.
 func (c *checker) checkPacks(ctx context.Context) ([]Pack, error) {
 	c.phase(PhasePacks, 0)
-	stored, err := c.listPacks(ctx)
+	stored, err := c.repo.Packs(ctx)
 	if err != nil {
 		return nil, err
 	}
+	c.report.Packs = len(stored)
+	var listed []Pack
 	seen := make([]bool, len(stored))
-	for id, blobs := range c.repo.Index().ByPack() {
-		i, ok := slices.BinarySearchFunc(stored, id, func(p Pack, id crypto.ID) int { return p.ID.Compare(id) })
+	for id, info := range c.repo.Index().Packs() {
+		want := info.FileSize()
+		listed = append(listed, Pack{id, want})
+		if info.Mixed() {
+			c.found(Problem{Kind: MixedPack, File: packHandle(id),
+				Err: fmt.Errorf("pack %s has both data and trees; prune separates them", id.Short())})
+		}
+		i, ok := slices.BinarySearchFunc(stored, id, func(p repo.FileInfo, id crypto.ID) int { return p.ID.Compare(id) })
 		if !ok {
 			c.found(Problem{Kind: MissingPack, File: packHandle(id), Err: fmt.Errorf("pack %s does not exist", id)})
 			continue
 		}
 		seen[i] = true
-		if want := pack.Size(blobs); stored[i].Size != want {
+		if stored[i].Size != want {
 			c.found(Problem{Kind: WrongPackSize, File: packHandle(id),
 				Err: fmt.Errorf("pack %s is %d bytes long, but the index lists blobs for %d", id, stored[i].Size, want)})
-		}
-		if mixed(blobs) {
-			c.found(Problem{Kind: MixedPack, File: packHandle(id),
-				Err: fmt.Errorf("pack %s has both data and trees; prune separates them", id.Short())})
 		}
 	}
 	for i, p := range stored {
@@ -58,27 +63,11 @@ func (c *checker) checkPacks(ctx context.Context) ([]Pack, error) {
 				Err: fmt.Errorf("pack %s is in no index file: an interrupted backup leaves such packs, prune removes them", p.ID.Short())})
 		}
 	}
-	c.report.Packs = len(stored)
-	return stored, nil
+	slices.SortFunc(listed, func(a, b Pack) int { return a.ID.Compare(b.ID) })
+	return listed, nil
 }
 
-func mixed(blobs []index.Blob) bool {
-	return slices.ContainsFunc(blobs, func(b index.Blob) bool { return b.Type != blobs[0].Type })
-}
-
-func (c *checker) listPacks(ctx context.Context) ([]Pack, error) {
-	var packs []Pack
-	for fi, err := range c.repo.List(ctx, backend.PackFile) {
-		if err != nil {
-			return nil, err
-		}
-		packs = append(packs, Pack{ID: fi.ID, Size: fi.Size})
-	}
-	slices.SortFunc(packs, func(a, b Pack) int { return a.ID.Compare(b.ID) })
-	return packs, nil
-}
-
-// AllPacks selects every pack.
+// AllPacks selects every pack that the index lists.
 func AllPacks(packs []Pack) []Pack { return packs }
 
 // PackGroup selects the n-th of total groups, 1 <= n <= total <= 256. All
@@ -125,7 +114,9 @@ func RandomBytes(size int64) func([]Pack) []Pack {
 }
 
 // checkData reads packs whole. Both the pack's own header and the index say
-// what is in it; each blob that either lists is opened and hashed.
+// what is in it; they must agree, and each blob is opened and hashed. What is
+// behind the end that the index implies is not read: the wrong size has been
+// reported.
 func (c *checker) checkData(ctx context.Context, packs []Pack) error {
 	c.phase(PhaseData, len(packs))
 	indexed := c.indexedBlobs(packs)
@@ -136,11 +127,11 @@ func (c *checker) checkData(ctx context.Context, packs []Pack) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			for _, err := range c.readPack(ctx, p, indexed[p.ID]) {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				c.found(Problem{Kind: DamagedPack, File: packHandle(p.ID), Err: fmt.Errorf("pack %s: %w", p.ID, err)})
+			if p, ok := c.readPack(ctx, p, indexed[p.ID]); !ok && ctx.Err() == nil {
+				c.found(p)
+			}
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
 			}
 			c.mu.Lock()
 			c.report.PacksRead++
@@ -170,47 +161,83 @@ func (c *checker) indexedBlobs(packs []Pack) map[crypto.ID][]index.Blob {
 // maxRead is how many bytes of a pack are read in one request.
 const maxRead = 16 << 20
 
-// readPack returns all that is wrong with a pack. A pack that looks damaged
-// is read once more, as the damage may be on the way.
-func (c *checker) readPack(ctx context.Context, p Pack, indexed []index.Blob) []error {
-	problems := c.readPackOnce(ctx, p, indexed)
-	if len(problems) > 0 && ctx.Err() == nil {
-		problems = c.readPackOnce(ctx, p, indexed)
+// readPack reports whether a pack is whole, and what is wrong with it
+// otherwise. A pack that looks damaged is read once more, as the damage may be
+// on the way.
+func (c *checker) readPack(ctx context.Context, p Pack, indexed []index.Blob) (Problem, bool) {
+	var problems []error
+	var failed error
+	for range 2 {
+		problems, failed = c.readPackOnce(ctx, p, indexed)
+		if len(problems) == 0 && failed == nil || ctx.Err() != nil {
+			return Problem{}, true
+		}
 	}
-	return problems
+	if failed != nil && len(problems) == 0 {
+		return Problem{Kind: UnreadablePack, File: packHandle(p.ID), Err: fmt.Errorf("pack %s can't be read: %w", p.ID, failed)}, false
+	}
+	if failed != nil {
+		problems = append(problems, failed)
+	}
+	return Problem{Kind: DamagedPack, File: packHandle(p.ID), Err: &PackError{p.ID, problems}}, false
 }
 
-func (c *checker) readPackOnce(ctx context.Context, p Pack, indexed []index.Blob) []error {
-	blobs, err := pack.ReadHeader(ctx, c.repo.Backend(), c.repo.MasterKey(), p.ID, p.Size)
-	var problems []error
-	if err != nil {
-		problems = append(problems, err)
-		blobs = slices.Clone(indexed) // what the index lists may still be whole
-	} else if err := compareLists(blobs, indexed); err != nil {
-		problems = append(problems, err)
+// PackError tells what is wrong with the content of a pack.
+type PackError struct {
+	Pack     crypto.ID
+	Problems []error
+}
+
+// maxTold is how many problems of a pack its message tells.
+const maxTold = 10
+
+func (e *PackError) Error() string {
+	var told []string
+	for _, err := range e.Problems[:min(len(e.Problems), maxTold)] {
+		told = append(told, err.Error())
 	}
-	slices.SortFunc(blobs, func(a, b index.Blob) int { return cmp.Compare(a.Offset, b.Offset) })
+	if more := len(e.Problems) - maxTold; more > 0 {
+		told = append(told, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Sprintf("pack %s: %s", e.Pack, strings.Join(told, "; "))
+}
+
+// Unwrap returns the problems.
+func (e *PackError) Unwrap() []error { return e.Problems }
+
+// readPackOnce returns what is wrong with a pack, and the error that kept it
+// from being read to its end.
+func (c *checker) readPackOnce(ctx context.Context, p Pack, indexed []index.Blob) (problems []error, failed error) {
+	slices.SortFunc(indexed, func(a, b index.Blob) int { return cmp.Compare(a.Offset, b.Offset) })
 	r := packReader{c: c, ctx: ctx, p: p, sum: sha256.New()}
-	for _, b := range blobs {
-		if err := r.blob(b); err != nil {
+	for _, b := range indexed {
+		err := r.blob(b)
+		if r.failed != nil {
+			return problems, r.failed
+		}
+		if err != nil {
 			problems = append(problems, fmt.Errorf("blob %v: %w", b.BlobHandle, err))
 		}
 	}
 	if err := r.rest(); err != nil {
-		return append(problems, err)
+		return problems, err
 	}
 	if id := crypto.ID(r.sum.Sum(nil)); id != p.ID {
-		problems = append(problems, fmt.Errorf("content has the hash %s: %w", id, errors.New("content does not match its name (SHA-256)")))
+		return append(problems, fmt.Errorf("content has the hash %s, which is not the pack's name", id)), nil
 	}
-	return problems
+	// The bytes are what was stored once, so the header decides.
+	header, err := pack.ReadHeader(ctx, c.repo.Backend(), c.repo.MasterKey(), p.ID, p.Size)
+	if err == nil {
+		err = compareLists(header, indexed)
+	}
+	if err != nil {
+		problems = append(problems, err)
+	}
+	return problems, nil
 }
 
 // compareLists compares what a pack's header lists with what the index does.
-// The index may list a pack not at all, but not in part.
 func compareLists(header, indexed []index.Blob) error {
-	if len(indexed) == 0 {
-		return nil
-	}
 	byOffset := func(a, b index.Blob) int {
 		return cmp.Or(cmp.Compare(a.Offset, b.Offset), a.ID.Compare(b.ID), cmp.Compare(a.Type, b.Type))
 	}

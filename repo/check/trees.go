@@ -43,6 +43,9 @@ func (p *place) path() string {
 // checkTrees walks the trees of the snapshots.
 func (c *checker) checkTrees(ctx context.Context, snapshots []*snapshot.Snapshot) error {
 	c.phase(PhaseSnapshots, len(snapshots))
+	for _, p := range c.unread {
+		c.found(p)
+	}
 	w := &treeWalk{
 		c:     c,
 		ctx:   ctx,
