@@ -203,20 +203,24 @@ func (l *textLister) begin(sn *snapshot.Snapshot, dirs []string) error {
 func by(sn *snapshot.Snapshot) string { return sn.Username + "@" + sn.Hostname }
 
 func (l *textLister) node(p string, n *tree.Node) error {
-	if !l.opts.long {
-		_, err := fmt.Fprintln(l.app.Stdout, p)
-		return err
+	_, err := fmt.Fprintln(l.app.Stdout, itemLine(p, n, l.opts.long, l.opts.human))
+	return err
+}
+
+// itemLine shows an item for people.
+func itemLine(p string, n *tree.Node, long, human bool) string {
+	if !long {
+		return p
 	}
 	size := fmt.Sprintf("%6d", n.Size)
-	if l.opts.human {
+	if human {
 		size = ui.Bytes(n.Size)
 	}
 	target := ""
 	if n.Type == tree.TypeSymlink {
 		target = " -> " + n.LinkTarget
 	}
-	_, err := fmt.Fprintf(l.app.Stdout, "%s %5d %5d %s %s %s%s\n", n.Mode, n.UID, n.GID, size, n.ModTime.Local().Format(timeFormat), p, target)
-	return err
+	return fmt.Sprintf("%s %5d %5d %s %s %s%s", n.Mode, n.UID, n.GID, size, n.ModTime.Local().Format(timeFormat), p, target)
 }
 
 func (l *textLister) leave(string) error { return nil }
