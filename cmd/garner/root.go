@@ -113,6 +113,7 @@ func newRootCommand(app *cli.App) *cobra.Command {
 		newRecoverCommand(app),
 		newRepairCommand(app),
 		newRestoreCommand(app),
+		newRewriteCommand(app),
 		newSnapshotsCommand(app),
 		newStatsCommand(app),
 		newTagCommand(app),

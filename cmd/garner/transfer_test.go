@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/garner-backup/garner/repo"
+	"github.com/garner-backup/garner/repo/backend"
+	"github.com/garner-backup/garner/repo/backend/local"
 	"github.com/garner-backup/garner/repo/repotest"
 )
 
@@ -24,18 +27,24 @@ func cloned(t testing.TB, repository string) string {
 	return dir
 }
 
-// snapshotList returns the snapshots without their IDs, each as JSON, sorted.
-func snapshotList(t testing.TB, p *program) []string {
+// snapshotList returns the JSON of all snapshots as it is stored, sorted.
+func snapshotList(t testing.TB, repository string) []string {
 	t.Helper()
-	var list []map[string]any
-	if err := json.Unmarshal([]byte(p.ok("snapshots", "--json", "--no-lock")), &list); err != nil {
+	be, err := local.Open(repository, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer be.Close()
+	r, err := repo.Open(t.Context(), be, "secret", nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	var out []string
-	for _, sn := range list {
-		delete(sn, "id")
-		delete(sn, "short_id")
-		b, err := json.Marshal(sn)
+	for fi, err := range r.List(t.Context(), backend.SnapshotFile) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := r.LoadUnpacked(t.Context(), backend.SnapshotFile, fi.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +80,7 @@ func sameChange(t *testing.T, repository string, output bool, args ...string) []
 	if x, y := linesWithoutIDs(got.stdout), linesWithoutIDs(want.stdout); output && !slices.Equal(x, y) {
 		t.Errorf("%q prints\n%s\nwant\n%s", args, strings.Join(x, "\n"), strings.Join(y, "\n"))
 	}
-	x, y := snapshotList(t, restic(t, a)), snapshotList(t, restic(t, b))
+	x, y := snapshotList(t, a), snapshotList(t, b)
 	if !slices.Equal(x, y) {
 		t.Errorf("%q leaves\n%s\nwant\n%s", args, strings.Join(x, "\n"), strings.Join(y, "\n"))
 	}
