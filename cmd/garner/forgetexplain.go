@@ -67,7 +67,7 @@ func writeDecisions(out io.Writer, g *forget.Group, policy *snapshot.Policy) {
 		d := &g.Decisions[i]
 		verb, why := "stays", matchTexts(d, policy)
 		if !d.Keep() {
-			verb, why = "goes", missTexts(d, policy)
+			verb, why = "goes", missSummary(d, policy)
 		}
 		fmt.Fprintf(out, "%-5s  %s  %s  %s\n", verb, whenTaken(d.Snapshot.Time), d.Snapshot.ID.Short(), strings.Join(why, "; "))
 	}
@@ -107,7 +107,37 @@ func matchTexts(d *snapshot.Decision, policy *snapshot.Policy) []string {
 	return list
 }
 
-// missTexts returns why a snapshot goes.
+// missSummary returns why a snapshot goes, the rules with the same cause
+// together.
+func missSummary(d *snapshot.Decision, policy *snapshot.Policy) []string {
+	var old, full, newer []string
+	for _, m := range d.Misses {
+		name := m.Rule.String()
+		switch {
+		case !m.Since.IsZero():
+			old = append(old, name)
+		case m.Holder != nil:
+			newer = append(newer, name+" "+m.Holder.ID.Short())
+		default:
+			full = append(full, name)
+		}
+	}
+	var list []string
+	for _, cause := range []struct {
+		name  string
+		rules []string
+	}{{"too old", old}, {"used up", full}, {"newer one", newer}} {
+		if len(cause.rules) > 0 {
+			list = append(list, cause.name+": "+strings.Join(cause.rules, ", "))
+		}
+	}
+	if len(policy.Tags) > 0 {
+		list = append(list, "no such tag")
+	}
+	return list
+}
+
+// missTexts returns for each rule why it does not keep a snapshot.
 func missTexts(d *snapshot.Decision, policy *snapshot.Policy) []string {
 	var list []string
 	for _, m := range d.Misses {

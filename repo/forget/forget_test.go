@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -114,6 +115,20 @@ func TestWhatWouldLeaveNothingIsRefused(t *testing.T) {
 	}
 	if plan, err := NewPlan(r, nil, tagged, byHost); err != nil || len(plan.Groups) != 0 {
 		t.Errorf("of none: %+v, %v", plan, err)
+	}
+}
+
+func TestTheGroupIsNamed(t *testing.T) {
+	for _, test := range []struct {
+		key  snapshot.GroupKey
+		want string
+	}{
+		{snapshot.GroupKey{}, `""`},
+		{snapshot.GroupKey{Hostname: "h", Paths: []string{"/a", "/b"}, Tags: []string{"x", "y"}}, `"host h, paths [/a, /b], tags [x, y]"`},
+	} {
+		if msg := (&LastSnapshotError{Key: test.key, Count: 3}).Error(); !strings.Contains(msg, test.want) || !strings.Contains(msg, "3") {
+			t.Errorf("%+v: %s", test.key, msg)
+		}
 	}
 }
 
