@@ -100,6 +100,7 @@ func newRootCommand(app *cli.App) *cobra.Command {
 		newCheckCommand(app),
 		newCopyCommand(app),
 		newDiffCommand(app),
+		newDumpCommand(app),
 		newFindCommand(app),
 		newForgetCommand(app),
 		newGenerateCommand(app),
