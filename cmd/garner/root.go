@@ -4,7 +4,9 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -18,7 +20,8 @@ func newApp() *cli.App {
 	return &cli.App{
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		StdinFD: int(os.Stdin.Fd()), StdoutFD: int(os.Stdout.Fd()),
-		Getenv: os.Getenv,
+		Getenv:       os.Getenv,
+		CalledRestic: strings.TrimSuffix(filepath.Base(os.Args[0]), ".exe") == "restic",
 	}
 }
 

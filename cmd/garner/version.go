@@ -15,6 +15,10 @@ const version = "0.1.0-dev"
 // programVersion is what snapshots record.
 const programVersion = "garner " + version
 
+// resticVersion is the release of restic whose commands, flags and messages
+// garner has. Wrappers look for it in the output of version.
+const resticVersion = "0.19.1"
+
 type versionMessage struct {
 	MessageType string `json:"message_type"` // "version"
 	Version     string `json:"version"`
@@ -27,14 +31,18 @@ func newVersionCommand(app *cli.App) *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print version information",
-		Long:    "The \"version\" command prints detailed information about the build environment\nand the version of this software.",
+		Long:    "The \"version\" command prints detailed information about the build environment\nand the version of this software.\n\nCalled under the name restic, garner names the release of restic whose commands\nit has: wrappers look for that.",
 		Example: "  garner version\n  garner version --json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if app.JSON {
-				return app.PrintJSON(versionMessage{"version", version, runtime.Version(), runtime.GOOS, runtime.GOARCH})
+			name, number := programVersion+revision()+", in place of restic "+resticVersion, version
+			if app.CalledRestic {
+				name, number = "restic "+resticVersion, resticVersion
 			}
-			app.Printf("%s%s compiled with %s on %s/%s\n", programVersion, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			if app.JSON {
+				return app.PrintJSON(versionMessage{"version", number, runtime.Version(), runtime.GOOS, runtime.GOARCH})
+			}
+			app.Printf("%s compiled with %s on %s/%s\n", name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return nil
 		},
 	}

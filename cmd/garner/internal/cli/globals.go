@@ -25,6 +25,9 @@ type App struct {
 	Getenv func(string) string
 	// StdinFD and StdoutFD are the descriptors behind Stdin and Stdout, or -1.
 	StdinFD, StdoutFD int
+	// CalledRestic says that the program was started under the name restic,
+	// perhaps by a wrapper that looks at the version.
+	CalledRestic bool
 
 	Globals
 
