@@ -212,25 +212,8 @@ func (d *checkDisplay) summary(rep *check.Report) error {
 
 // advise says what to do about the problems.
 func (d *checkDisplay) advise(rep *check.Report, broken []string, suggestIndex, suggestPrune bool) {
-	index := suggestIndex || rep.Has(check.MissingPack, check.ConflictIndex)
-	lost := rep.Has(check.DamagedTree, check.MissingBlob, check.InvalidNode)
 	if rep.Errors > 0 {
-		d.app.Warnf("\nThe repository is damaged. Make a copy of it if there is room for one, then run\n")
-		if index {
-			d.app.Warnf("  garner repair index\n")
-		}
-		if len(broken) > 0 {
-			d.app.Warnf("  garner repair packs %s\n", strings.Join(broken, " "))
-		}
-		switch {
-		case index || len(broken) > 0:
-			d.app.Warnf("and `garner check` again to see what is left.\n")
-		case lost:
-			d.app.Warnf("  garner repair index\n  garner repair snapshots --forget\n" +
-				"If the files that lost something still exist, back them up before the last: that may make the snapshots whole again.\n")
-		default:
-			d.app.Warnf("  garner check --read-data\nto see all of the damage.\n")
-		}
+		d.app.Warnf("\n%s", repairAdvice(rep, broken, suggestIndex))
 		return
 	}
 	if suggestIndex {
@@ -239,4 +222,23 @@ func (d *checkDisplay) advise(rep *check.Report, broken []string, suggestIndex, 
 	if suggestPrune {
 		d.app.Printf("`garner prune` cleans up; nothing is lost.\n")
 	}
+}
+
+// repairAdvice names the next step of a repair. Each step may show more damage
+// or less, so there is another check behind it.
+func repairAdvice(rep *check.Report, broken []string, suggestIndex bool) string {
+	const first = "The repository is damaged. Make a copy of it if there is room for one. "
+	switch {
+	case suggestIndex || rep.Has(check.MissingPack, check.ConflictIndex):
+		return first + "The next step is\n  garner repair index\nand then another check.\n"
+	case len(broken) > 0:
+		return first + "The next step is\n  garner repair packs " + strings.Join(broken, " ") + "\nand then another check.\n"
+	case rep.Has(check.DamagedTree, check.MissingBlob, check.InvalidNode):
+		return first + "The next steps are\n  garner repair index\n  garner repair snapshots --forget\n" +
+			"If the files still exist, back them up before the second: that may make the snapshots whole again.\n"
+	case rep.Has(check.DamagedSnapshot):
+		return "A snapshot that can't be read can't be repaired. If its file in the folder snapshots of the repository is removed,\n" +
+			"  garner recover\nmakes a new one of what belonged to it.\n"
+	}
+	return ""
 }

@@ -123,12 +123,14 @@ type Report struct {
 	BytesRead int64 // of those
 }
 
-// BrokenPacks returns the packs whose content is damaged, in order.
+// BrokenPacks returns the packs whose content is damaged, in order. Those that
+// index files disagree about are among them, as nobody knows what is in them;
+// a repair of the index may find out.
 func (r *Report) BrokenPacks() []crypto.ID {
 	seen := make(map[crypto.ID]bool)
 	var ids []crypto.ID
 	for _, p := range r.Problems {
-		if p.Kind != DamagedPack && p.Kind != WrongPackSize {
+		if p.Kind != DamagedPack && p.Kind != WrongPackSize && p.Kind != ConflictIndex {
 			continue
 		}
 		if id, err := crypto.ParseID(p.File.Name); err == nil && !seen[id] {

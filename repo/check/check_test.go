@@ -243,7 +243,7 @@ func TestProblemsAreFoundAndNamed(t *testing.T) {
 					t.Errorf("a problem that names nothing: %+v", p)
 				}
 			}
-			if broken := rep.BrokenPacks(); (len(broken) > 0) != rep.Has(check.DamagedPack, check.WrongPackSize) {
+			if broken := rep.BrokenPacks(); (len(broken) > 0) != rep.Has(check.DamagedPack, check.WrongPackSize, check.ConflictIndex) {
 				t.Errorf("broken packs: %v", broken)
 			}
 		})
