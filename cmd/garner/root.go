@@ -112,6 +112,7 @@ func newRootCommand(app *cli.App) *cobra.Command {
 		newListCommand(app),
 		newLsCommand(app),
 		newMigrateCommand(app),
+		newMountCommand(app),
 		newPruneCommand(app),
 		newRebuildIndexCommand(app),
 		newRecoverCommand(app),

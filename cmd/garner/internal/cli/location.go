@@ -66,6 +66,20 @@ func localPath(location string) (string, error) {
 	return "", Usage("invalid backend in %q: if the repository is in a local directory, you need to add a `local:` prefix", Redact(location))
 }
 
+// LocalPath returns the path of the repository if it is on a disk of this
+// machine, else an empty string.
+func (a *App) LocalPath() (string, error) {
+	location, err := a.Location()
+	if err != nil {
+		return "", err
+	}
+	path, err := localPath(location)
+	if err != nil {
+		return "", nil // opening it says what is wrong with it
+	}
+	return path, nil
+}
+
 // Redact removes the password from a location.
 func Redact(location string) string {
 	scheme, rest, _ := strings.Cut(location, ":")
