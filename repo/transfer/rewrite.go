@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/repo"
 	"github.com/garner-backup/garner/repo/backend"
 	"github.com/garner-backup/garner/repo/pattern"
@@ -148,7 +149,7 @@ func (w *rewriter) version(ctx context.Context, sn *snapshot.Snapshot) (*snapsho
 		return nil, false, errors.New("it has no tree")
 	}
 	version := *sn
-	version.Original = &sn.ID
+	version.ID, version.Original = crypto.ID{}, &sn.ID
 	differs := false
 	if w.opts.walks() {
 		root, err := w.root(ctx, *sn.Tree)
