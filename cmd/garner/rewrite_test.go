@@ -1,13 +1,20 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/garner-backup/garner/crypto"
+	"github.com/garner-backup/garner/index"
+	"github.com/garner-backup/garner/repo"
 	"github.com/garner-backup/garner/repo/repotest"
+	"github.com/garner-backup/garner/repo/snapshot"
 )
 
 // TestRewriteMakesTheTreesThatResticMakes compares new snapshots: their
@@ -136,6 +143,39 @@ func TestRewriteGivesOldSnapshotsASummary(t *testing.T) {
 		}
 		if want := args[0] != "--new-host" && args[len(args)-1] != "-n"; (summaries == 1) != want {
 			t.Errorf("%q: %d old snapshots have a summary:\n%s", args, summaries, strings.Join(list, "\n"))
+		}
+	}
+}
+
+// TestRewriteRefusesWhatResticRefuses takes trees that no program can store
+// again as they are.
+func TestRewriteRefusesWhatResticRefuses(t *testing.T) {
+	t.Parallel()
+	const node = `{"name":"%s","type":"fifo","mode":420,"mtime":"2020-01-01T00:00:00Z","atime":"2020-01-01T00:00:00Z","ctime":"2020-01-01T00:00:00Z","uid":0,"gid":0,"content":null%s}`
+	a, b := fmt.Sprintf(node, "a", ""), fmt.Sprintf(node, "b", "")
+	for name, json := range map[string]string{
+		"as it should be": `{"nodes":[` + a + "," + b + "]}\n", "unknown member": `{"nodes":[` + fmt.Sprintf(node, "a", `,"future":1`) + "]}\n",
+		"white space": `{"nodes":[ ` + a + "]}\n", "no line feed": `{"nodes":[` + a + "]}", "disorder": `{"nodes":[` + b + "," + a + "]}\n",
+		"twice": `{"nodes":[` + a + "," + a + "]}\n", "no tree": "[]",
+	} {
+		repository := newRepository(t, 2)
+		r := openHere(t, repository)
+		var id crypto.ID
+		err := r.Write(t.Context(), func(ctx context.Context, w *repo.Writer) error {
+			saved, err := w.SaveBlob(ctx, index.TreeBlob, []byte(json))
+			id = saved.ID
+			return err
+		})
+		if err == nil {
+			_, err = r.SaveSnapshot(t.Context(), &snapshot.Snapshot{Time: time.Unix(1_600_000_000, 0), Tree: &id, Paths: []string{"/"}, Hostname: "h"})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"-e", "x"}, {"-e", "a"}, {"-i", "a"}, {"-s"}, {"--new-host", "x"}} {
+			if list := sameChange(t, repository, false, append([]string{"rewrite"}, args...)...); t.Failed() {
+				t.Fatalf("%s, %q: %v", name, args, list)
+			}
 		}
 	}
 }
