@@ -377,7 +377,10 @@ func (o *backupOptions) sourceOptions(app *cli.App) (*source.Options, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source.Options{Excludes: lists, OneFileSystem: o.oneFileSystem, WithAtime: o.withAtime}
+	s := &source.Options{
+		Excludes: lists, OneFileSystem: o.oneFileSystem, WithAtime: o.withAtime,
+		DeviceIDForHardlinks: app.Feature(cli.DeviceIDForHardlinks),
+	}
 	if o.excludeLarger != "" {
 		if s.ExcludeLargerThan, err = ui.ParseBytes(o.excludeLarger); err != nil {
 			return nil, cli.Usage("--exclude-larger-than: %v", err)

@@ -148,3 +148,36 @@ func TestTargetsLandWhereResticPutsThem(t *testing.T) {
 		}
 	}
 }
+
+// TestFeatureFlagsMakeTheSameTrees compares the trees of backups with the
+// flag that changes them.
+func TestFeatureFlagsMakeTheSameTrees(t *testing.T) {
+	t.Parallel()
+	src := makeTree(t)
+	p := newPeers(t, newRepository(t, 2)).in(src)
+	trees := make(map[string]string)
+	for _, flag := range []string{"device-id-for-hardlinks", "device-id-for-hardlinks=0"} {
+		for name, q := range map[string]*program{"garner": p.garner, "restic": p.restic} {
+			q.env = append(q.env, "RESTIC_FEATURES="+flag)
+			q.ok("backup", "-q", ".")
+			trees[name] = snapshotTree(t, q)
+		}
+		if trees["garner"] != trees["restic"] {
+			t.Errorf("%s: garner makes the tree %s\n restic %s", flag, p.garner.ok("cat", "tree", "latest:x"), p.restic.ok("cat", "tree", p.garner.snapshotIDs()[0]+":x"))
+		}
+		if trees[flag] = trees["garner"]; flag != "device-id-for-hardlinks" && trees[flag] == trees["device-id-for-hardlinks"] {
+			t.Error("the flag changes nothing")
+		}
+	}
+}
+
+func snapshotTree(t *testing.T, p *program) string {
+	t.Helper()
+	var list []struct {
+		Tree string `json:"tree"`
+	}
+	if err := json.Unmarshal([]byte(p.ok("snapshots", "latest", "--json", "--no-lock")), &list); err != nil {
+		t.Fatal(err)
+	}
+	return list[0].Tree
+}

@@ -99,11 +99,13 @@ func newRootCommand(app *cli.App) *cobra.Command {
 	root.AddGroup(&cobra.Group{ID: "default", Title: "Available Commands:"})
 	for _, c := range []*cobra.Command{
 		newBackupCommand(app),
+		newCacheCommand(app),
 		newCatCommand(app),
 		newCheckCommand(app),
 		newCopyCommand(app),
 		newDiffCommand(app),
 		newDumpCommand(app),
+		newFeaturesCommand(app),
 		newFindCommand(app),
 		newForgetCommand(app),
 		newGenerateCommand(app),
@@ -113,6 +115,7 @@ func newRootCommand(app *cli.App) *cobra.Command {
 		newLsCommand(app),
 		newMigrateCommand(app),
 		newMountCommand(app),
+		newOptionsCommand(app),
 		newPruneCommand(app),
 		newRebuildIndexCommand(app),
 		newRecoverCommand(app),

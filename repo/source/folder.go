@@ -70,11 +70,12 @@ func (d *realFolder) Lstat(name string, n *tree.Node) (bool, error) {
 	if err := d.Folder.Lstat(name, n); err != nil {
 		return false, err
 	}
+	device := n.DeviceID
 	d.rules.clean(name, n)
 	if explicit != nil {
 		return true, nil
 	}
-	if d.rules.OneFileSystem && n.DeviceID != d.device && n.Type != tree.TypeDir {
+	if d.rules.OneFileSystem && device != d.device && n.Type != tree.TypeDir {
 		d.rules.excluded(d.path(name))
 		return false, nil
 	}

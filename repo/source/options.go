@@ -28,6 +28,10 @@ type Options struct {
 	// WithAtime keeps access times; otherwise they are set to the
 	// modification time, so that reading a file does not change its folder.
 	WithAtime bool
+	// DeviceIDForHardlinks records the device only of files with several
+	// names, and of types whose number of names is not recorded, so that a
+	// changed device number changes less of a tree.
+	DeviceIDForHardlinks bool
 	// Excluded, if set, is told of each path that is left out.
 	Excluded func(path string)
 	// Warn, if set, is told of targets that do not exist and of other things
@@ -131,6 +135,9 @@ func (r *rules) clean(name string, n *tree.Node) {
 	n.Name = name
 	if !r.WithAtime {
 		n.AccessTime = n.ModTime
+	}
+	if r.DeviceIDForHardlinks && (n.Links == 1 || n.Type == tree.TypeDir) {
+		n.DeviceID = 0
 	}
 }
 

@@ -22,10 +22,14 @@ import (
 	"github.com/garner-backup/garner/repo/internal/durable"
 )
 
+// DefaultConnections is how many files are read or written at the same time
+// unless [Options] say something else.
+const DefaultConnections = 2
+
 // Options say how a directory is used; nil is the default.
 type Options struct {
 	// Connections is how many files are read or written at the same time;
-	// zero is 2.
+	// zero is DefaultConnections.
 	Connections int
 }
 
@@ -62,7 +66,7 @@ func Open(path string, opts *Options) (*Backend, error) {
 	case !info.IsDir():
 		return nil, fmt.Errorf("open repository: %s is not a directory", path)
 	}
-	b := &Backend{path: path, connections: 2, sys: durable.OS(), dirMode: 0o700, modes: durable.Modes{Write: 0o600, Final: 0o400}}
+	b := &Backend{path: path, connections: DefaultConnections, sys: durable.OS(), dirMode: 0o700, modes: durable.Modes{Write: 0o600, Final: 0o400}}
 	if opts != nil && opts.Connections > 0 {
 		b.connections = opts.Connections
 	}

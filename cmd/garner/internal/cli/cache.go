@@ -2,45 +2,52 @@ package cli
 
 import (
 	"os"
-	"path/filepath"
-	"regexp"
 	"time"
+
+	"github.com/garner-backup/garner/repo/backend/cachedir"
 )
 
-// maxCacheAge is how long a cache folder may be unused.
-const maxCacheAge = 30 * 24 * time.Hour
-
-// cacheFolder is the name of a repository's cache, or of one that a check
-// left behind. Others in the same place are nobody's business here.
-var cacheFolder = regexp.MustCompile(`^([0-9a-f]{64}|restic-check-cache-[0-9]+)$`)
-
-// cleanCache removes the caches of repositories that were not used for a
-// while. Caches are made by restic; garner shares their place.
-func (a *App) cleanCache() error {
-	base := a.CacheDir
-	if base == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return err
-		}
-		base = filepath.Join(user, "restic")
+// CacheBase returns the folder that the caches of repositories are in.
+func (a *App) CacheBase() (string, error) {
+	if a.CacheDir != "" {
+		return a.CacheDir, nil
 	}
-	entries, err := os.ReadDir(base)
-	if os.IsNotExist(err) {
-		return nil
-	}
+	user, err := os.UserCacheDir()
 	if err != nil {
-		return err
+		return "", err
 	}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil || !info.IsDir() || !cacheFolder.MatchString(e.Name()) || time.Since(info.ModTime()) <= maxCacheAge {
+	return cachedir.Default(user), nil
+}
+
+// CleanCache removes the caches of repositories that were not used within
+// maxAge, and returns how many there were. What can't be removed is reported.
+// Caches are made by restic; garner shares their place.
+func (a *App) CleanCache(maxAge time.Duration, removing func(name string)) (int, error) {
+	base, err := a.CacheBase()
+	if err != nil {
+		return 0, err
+	}
+	list, err := cachedir.List(base)
+	if err != nil {
+		return 0, err
+	}
+	old := 0
+	now := time.Now()
+	for _, f := range list {
+		if !f.Old(now, maxAge) {
 			continue
 		}
-		a.Printf("removing old cache dir %s\n", e.Name())
-		if err := os.RemoveAll(filepath.Join(base, e.Name())); err != nil {
-			return err
+		old++
+		removing(f.Name())
+		if err := f.Remove(); err != nil {
+			a.Warnf("unable to remove %s: %v\n", f.Path, err)
 		}
 	}
-	return nil
+	return old, nil
+}
+
+// cleanCache is --cleanup-cache.
+func (a *App) cleanCache() error {
+	_, err := a.CleanCache(cachedir.MaxAge, func(name string) { a.Printf("removing old cache dir %s\n", name) })
+	return err
 }

@@ -34,6 +34,8 @@ type App struct {
 	// Where the password comes from if no flag says it, for another
 	// repository than the one that the command works on; see SourceFlags.
 	passwordEnv, passwordPrompt string
+
+	features map[string]bool // by name; set by Finish
 }
 
 // Globals are the values of the global flags.
@@ -106,6 +108,9 @@ func split(list string) []string {
 // Finish fills in what the environment says where no flag was given, and
 // refuses combinations that make no sense.
 func (a *App) Finish(f *pflag.FlagSet) error {
+	if err := a.setFeatures(a.Getenv("RESTIC_FEATURES")); err != nil {
+		return err
+	}
 	g := &a.Globals
 	if g.Quiet && g.Verbose > 0 {
 		return Usage("--quiet and --verbose cannot be specified at the same time")

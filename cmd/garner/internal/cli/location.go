@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -98,27 +99,44 @@ func Redact(location string) string {
 	return scheme + ":" + s
 }
 
-// otherOptions are the name spaces of extended options that concern other
-// places than a local directory.
-var otherOptions = map[string]bool{
-	"sftp": true, "rest": true, "s3": true, "swift": true, "b2": true, "azure": true, "gs": true, "rclone": true, "vss": true,
+// ExtendedOption is a setting of one kind of storage, for -o.
+type ExtendedOption struct{ Name, Description string }
+
+// localConnections is the one option of local directories.
+const localConnections = "local.connections"
+
+// ExtendedOptions returns the options that have an effect.
+func ExtendedOptions() []ExtendedOption {
+	return []ExtendedOption{{localConnections, fmt.Sprintf("number of files that are read and written at the same time (default: %d)", local.DefaultConnections)}}
+}
+
+// OtherStorages returns the kinds of storage whose options are accepted and
+// have no effect, as this program does not know the storage.
+func OtherStorages() []string {
+	return []string{"sftp", "rest", "s3", "swift", "b2", "azure", "gs", "rclone", "vss"}
 }
 
 // localOptions reads the extended options for a local directory. Those for
 // other places have no effect here, as in restic; unknown ones are refused.
 func localOptions(list []string) (*local.Options, error) {
 	opts := &local.Options{}
+	seen := make(map[string]bool)
 	for _, o := range list {
 		key, value, _ := strings.Cut(o, "=")
-		space, name, _ := strings.Cut(strings.TrimSpace(key), ".")
+		key = strings.ToLower(strings.TrimSpace(key))
+		space, name, _ := strings.Cut(key, ".")
+		if seen[key] {
+			return nil, Usage("option %q is given more than once", key)
+		}
+		seen[key] = true
 		switch {
-		case space == "local" && name == "connections":
+		case key == localConnections:
 			n, err := strconv.Atoi(strings.TrimSpace(value))
 			if err != nil || n < 1 {
-				return nil, Usage("invalid value %q of option local.connections: want a number above 0", value)
+				return nil, Usage("invalid value %q of option %s: want a number above 0", value, localConnections)
 			}
 			opts.Connections = n
-		case otherOptions[space] && name != "":
+		case slices.Contains(OtherStorages(), space) && name != "":
 		default:
 			return nil, Usage("unknown option %q", key)
 		}
