@@ -44,7 +44,10 @@ type SavedBlob struct {
 // methods are safe for concurrent use and do their work in the caller's
 // goroutine; only finished packs are stored in the background.
 type Writer struct {
-	repo    *Repo
+	repo *Repo
+	// ctx is that of Write: packs are stored after the calls that filled
+	// them, whose contexts may have ended by then.
+	ctx     context.Context
 	packers [index.NumBlobTypes]packer
 	uploads *errgroup.Group // one goroutine for each pack being stored
 	cancel  context.CancelCauseFunc
@@ -80,11 +83,11 @@ type packer struct {
 func (r *Repo) Write(ctx context.Context, fn func(ctx context.Context, w *Writer) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w := &Writer{repo: r, uploads: new(errgroup.Group), cancel: cancel, idx: index.NewCollector(r.now)}
+	w := &Writer{repo: r, ctx: ctx, uploads: new(errgroup.Group), cancel: cancel, idx: index.NewCollector(r.now)}
 	w.uploads.SetLimit(backend.Connections(r.be))
 	err := fn(ctx, w)
 	if err == nil {
-		err = w.flushPacks(ctx)
+		err = w.flushPacks()
 	}
 	// A failed upload cancels ctx, and fn then mostly returns that; the
 	// upload's own error says more.
@@ -145,7 +148,7 @@ func (w *Writer) saveHashed(ctx context.Context, h index.BlobHandle, content []b
 	if err != nil {
 		return saved, err
 	}
-	return w.pack(ctx, b, sealed)
+	return w.pack(b, sealed)
 }
 
 // SaveSealed stores a blob as it was sealed before, after checking that this
@@ -163,13 +166,13 @@ func (w *Writer) SaveSealed(ctx context.Context, b index.Blob, sealed []byte) (S
 	if !w.claim(b.BlobHandle, true) {
 		return SavedBlob{ID: b.ID}, nil
 	}
-	return w.pack(ctx, b, sealed)
+	return w.pack(b, sealed)
 }
 
 // pack puts a sealed blob that was claimed into an open pack.
-func (w *Writer) pack(ctx context.Context, b index.Blob, sealed []byte) (SavedBlob, error) {
+func (w *Writer) pack(b index.Blob, sealed []byte) (SavedBlob, error) {
 	saved := SavedBlob{ID: b.ID, New: true, Stored: len(sealed) + pack.EntrySize(b)}
-	filled, err := w.packers[b.Type].add(ctx, w, b, sealed)
+	filled, err := w.packers[b.Type].add(w, b, sealed)
 	if filled {
 		saved.Stored += pack.Trailer
 	}
@@ -258,7 +261,7 @@ func (r *Repo) verifyBlob(s *scratch, b index.Blob) error {
 
 // add puts a sealed blob into a random open pack, and hands the pack on for
 // storing when that fills it.
-func (p *packer) add(ctx context.Context, w *Writer, b index.Blob, sealed []byte) (filled bool, err error) {
+func (p *packer) add(w *Writer, b index.Blob, sealed []byte) (filled bool, err error) {
 	slot := &p.open[rand.IntN(openPacks)]
 	var full []*pack.Builder
 	err = func() error {
@@ -283,7 +286,7 @@ func (p *packer) add(ctx context.Context, w *Writer, b index.Blob, sealed []byte
 		return nil
 	}()
 	for _, f := range full {
-		w.upload(ctx, b.Type, f)
+		w.upload(b.Type, f)
 	}
 	return len(full) > 0, err
 }
@@ -301,10 +304,10 @@ func (w *Writer) newBuilder() (*pack.Builder, error) {
 
 // upload stores a finished pack in the background. It blocks while as many
 // packs as the backend has connections are on their way.
-func (w *Writer) upload(ctx context.Context, t index.BlobType, b *pack.Builder) {
+func (w *Writer) upload(t index.BlobType, b *pack.Builder) {
 	w.uploads.Go(func() error {
 		defer b.Close()
-		err := w.storePack(ctx, t, b)
+		err := w.storePack(w.ctx, t, b)
 		if err != nil {
 			w.cancel(err)
 		}
@@ -357,7 +360,7 @@ func (w *Writer) saveIndex(ctx context.Context, force bool) error {
 
 // flushPacks hands over the packs that are not full. The open packs of a type
 // become one if that does not exceed the target size.
-func (w *Writer) flushPacks(ctx context.Context) error {
+func (w *Writer) flushPacks() error {
 	for t := range w.packers {
 		var last *pack.Builder
 		for i := range w.packers[t].open {
@@ -375,13 +378,13 @@ func (w *Writer) flushPacks(ctx context.Context) error {
 				b.Close()
 			default:
 				if last != nil {
-					w.upload(ctx, index.BlobType(t), last)
+					w.upload(index.BlobType(t), last)
 				}
 				last = b
 			}
 		}
 		if last != nil {
-			w.upload(ctx, index.BlobType(t), last)
+			w.upload(index.BlobType(t), last)
 		}
 	}
 	return nil
@@ -423,7 +426,7 @@ func (w *Writer) saveLarge(ctx context.Context, h index.BlobHandle, content back
 		return saved, err
 	}
 	saved.New, saved.Stored = true, int(b.Size())+pack.Trailer
-	w.upload(ctx, h.Type, b)
+	w.upload(h.Type, b)
 	return saved, nil
 }
 

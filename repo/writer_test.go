@@ -365,3 +365,42 @@ func TestLoadFromPackReadsEveryBlobOnce(t *testing.T) {
 		}
 	}
 }
+
+// slowPacks is a storage on which packs take until go_ is closed.
+type slowPacks struct {
+	backend.Backend
+	go_ chan struct{}
+}
+
+func (b slowPacks) Save(ctx context.Context, h backend.Handle, c backend.Content) error {
+	if h.Type == backend.PackFile {
+		select {
+		case <-b.go_:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return b.Backend.Save(ctx, h, c)
+}
+
+// TestPacksOutliveTheCallThatFilledThem ends the context of a call while the
+// pack that it filled is still being stored.
+func TestPacksOutliveTheCallThatFilledThem(t *testing.T) {
+	be := slowPacks{mem.New(), make(chan struct{})}
+	r := newTestRepo(t, be, &Options{PackSize: MinPackSize})
+	content := randomBlob(1, MinPackSize+1)
+	err := r.Write(t.Context(), func(ctx context.Context, w *Writer) error {
+		call, cancel := context.WithCancel(ctx)
+		_, err := w.SaveBlob(call, index.DataBlob, content)
+		cancel()
+		close(be.go_)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := reopened(t, r).LoadBlob(t.Context(), index.BlobHandle{Type: index.DataBlob, ID: crypto.Hash(content)}, nil)
+	if err != nil || !bytes.Equal(got, content) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}

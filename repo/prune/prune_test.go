@@ -442,3 +442,33 @@ func TestPruneCanceled(t *testing.T) {
 	}
 	mustCheck(t, be, 2)
 }
+
+// TestPruneFillsPacks packs more anew than one pack holds.
+func TestPruneFillsPacks(t *testing.T) {
+	be := mem.New()
+	repotest.InitBackend(t, be, password, 2)
+	small := &repo.Options{PackSize: repo.MinPackSize}
+	dir := t.TempDir()
+	files := make(map[string]int)
+	for i := range 120 {
+		files[fmt.Sprint("f", i)] = 130_000 + i // of so many bytes and 20 KB
+	}
+	writeFiles(t, dir, files)
+	first, err := backUp(t.Context(), open(t, be, small), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		writeFiles(t, dir, map[string]int{fmt.Sprint("f", 3*i): 1000 + i})
+	}
+	if _, err := backUp(t.Context(), open(t, be, small), dir); err != nil {
+		t.Fatal(err)
+	}
+	r := open(t, be, small)
+	forget(t, r, first)
+	if err := apply(t.Context(), r, everything()); err != nil {
+		t.Fatal(err)
+	}
+	mustCheck(t, be, 1)
+	mustBeLean(t, be)
+}
