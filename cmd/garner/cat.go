@@ -108,7 +108,7 @@ func catFile(ctx context.Context, app *cli.App, r *repo.Repo, kind, prefix strin
 	if kind == "lock" {
 		return printIndented(app, json.RawMessage(b))
 	}
-	_, err = fmt.Fprintf(app.Stdout, "%s\n", b)
+	_, err = app.Stdout.Write(b)
 	return err
 }
 

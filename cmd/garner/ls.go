@@ -112,7 +112,12 @@ func runLs(ctx context.Context, app *cli.App, opts lsOptions, args []string) err
 		if err := out.begin(sn, dirs); err != nil {
 			return err
 		}
-		w := lsWalk{ctx: ctx, r: r, out: out, dirs: dirs, all: len(dirs) == 0, recursive: opts.recursive}
+		w := lsWalk{ctx: ctx, out: out, dirs: dirs, all: len(dirs) == 0, recursive: opts.recursive, ancestors: opts.ncdu}
+		w.load = func(id crypto.ID) (nodeReader, error) { return r.LoadTree(ctx, id) }
+		if w.all { // nothing that is loaded ahead is loaded in vain
+			ahead := r.TreesAhead(nil)
+			w.load = func(id crypto.ID) (nodeReader, error) { return ahead.LoadTree(ctx, id) }
+		}
 		for i := range w.dirs {
 			w.dirs[i] = path.Clean(w.dirs[i])
 		}
@@ -123,14 +128,21 @@ func runLs(ctx context.Context, app *cli.App, opts lsOptions, args []string) err
 	})
 }
 
+// nodeReader is a tree of a repository.
+type nodeReader interface {
+	Next(n *tree.Node) error
+	Close() error
+}
+
 // lsWalk visits the nodes that were asked for.
 type lsWalk struct {
 	ctx       context.Context // of one runLs
-	r         *repo.Repo
+	load      func(id crypto.ID) (nodeReader, error)
 	out       lister
 	dirs      []string // clean absolute paths
 	all       bool     // no dirs: everything
 	recursive bool
+	ancestors bool // show also the folders on the way to dirs
 }
 
 // wanted reports whether a path is one of dirs or in one of them, and whether
@@ -147,14 +159,17 @@ func (w *lsWalk) wanted(p string) (show, below bool) {
 		case inside && (w.recursive || path.Dir(p) == d):
 			show, below = true, below || w.recursive
 		case strings.HasPrefix(d, p+"/"):
-			below = true
+			show, below = show || w.ancestors, true
 		}
 	}
 	return show, below
 }
 
 func (w *lsWalk) walk(id crypto.ID, dir string) error {
-	nodes, err := w.r.LoadTree(w.ctx, id)
+	if w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
+	nodes, err := w.load(id)
 	if err != nil {
 		return fmt.Errorf("folder %s: %w", dir, err)
 	}

@@ -2,7 +2,12 @@
 
 package main
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"github.com/garner-backup/garner/repo/repotest"
+)
 
 // TestReadingCommandsPrintWhatResticPrints compares the documents of the
 // commands that look at snapshots.
@@ -14,7 +19,8 @@ func TestReadingCommandsPrintWhatResticPrints(t *testing.T) {
 			{"ls", "latest"}, {"ls", "latest", "/x/sub"}, {"ls", "latest", "/x"}, {"ls", "latest", "/x", "--recursive"},
 			{"ls", "latest", "--host", "alpha"}, {"ls", "latest:x/sub", "--host", "alpha"},
 			{"ls", "latest", "--sort", "size"}, {"ls", "latest", "--sort", "mtime", "--reverse"},
-			{"ls", "latest", "--sort", "extension"}, {"ls", "latest", "--reverse"},
+			{"ls", "latest", "--sort", "extension"}, {"ls", "latest", "--reverse"}, {"ls", "latest", "-s", "atime"}, {"ls", "latest", "-s", "ctime"},
+			{"ls", "latest", "/x/sub/", "/x/small", "/nothing", "--host", "alpha"}, {"ls", "latest", "/"}, {"ls", "latest:/x", "/sub", "--recursive", "--host", "alpha"},
 			{"snapshots"}, {"snapshots", "--latest", "1"}, {"snapshots", "latest"}, {"snapshots", "none"}, {"snapshots", "latest:x"}, {"snapshots", "--tag", "daily"},
 			{"key", "list"},
 		} {
@@ -29,6 +35,7 @@ func TestReadingCommandsPrintWhatResticPrints(t *testing.T) {
 		}
 		for _, args := range [][]string{
 			{"ls", "latest", "--ncdu"}, {"ls", "latest"}, {"ls", "latest", "-l"}, {"ls", "latest", "-l", "--human-readable"},
+			{"ls", "latest", "--ncdu", "/x/sub", "--recursive", "--host", "alpha"}, {"ls", "latest", "--ncdu", "/x/sub", "/x/nothing", "--host", "alpha"}, {"ls", "latest", "-l", "-s", "time", "--reverse"},
 			{"ls", "latest", "/x/sub", "--host", "alpha", "--recursive"},
 			{"cat", "config"}, {"cat", "masterkey", "ignored"},
 		} {
@@ -39,10 +46,37 @@ func TestReadingCommandsPrintWhatResticPrints(t *testing.T) {
 			p.sameText(t, "cat", "snapshot", id[:8])
 			p.sameText(t, "cat", "tree", id+":x")
 		}
+		for _, typ := range []string{"index", "key", "pack"} {
+			list := typ + "s"
+			if typ == "index" {
+				list = typ
+			}
+			for i, id := range strings.Fields(p.garner.ok("list", list, "--no-lock")) {
+				if i < 2 {
+					p.sameText(t, "cat", typ, id)
+				}
+			}
+		}
+		for i, line := range strings.Split(p.garner.ok("list", "blobs"), "\n") {
+			if _, id, ok := strings.Cut(line, " "); ok && i%15 == 0 {
+				p.sameText(t, "cat", "blob", id)
+			}
+		}
 		for _, what := range []string{"blobs", "packs", "index", "snapshots", "keys", "locks"} {
 			p.anyOrder().sameText(t, "list", what, "--no-lock")
 		}
 	})
+}
+
+func TestReadingGoldenRepositoriesPrintsWhatResticPrints(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"restic-0.14-v1", "restic-0.19-v2"} {
+		p := newPeers(t, repotest.Golden(t, name)).password(repotest.GoldenPassword)
+		p.sameJSON(t, "ls", "latest")
+		p.sameJSON(t, "snapshots")
+		p.sameText(t, "ls", "latest", "--ncdu")
+		p.sameText(t, "ls", "latest", "-l", "--sort", "size")
+	}
 }
 
 // TestBackupsPrintTheSameSummary compares documents whose times and IDs differ.
