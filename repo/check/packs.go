@@ -119,43 +119,52 @@ func RandomBytes(size int64) func([]Pack) []Pack {
 // reported.
 func (c *checker) checkData(ctx context.Context, packs []Pack) error {
 	c.phase(PhaseData, len(packs))
-	indexed := c.indexedBlobs(packs)
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(backend.Connections(c.repo.Backend()), 2))
+	sizes := make(map[crypto.ID]int64, len(packs))
 	for _, p := range packs {
+		sizes[p.ID] = p.Size
+	}
+	view := c.repo.Index().View()
+	chosen := func(number int) bool {
+		_, ok := sizes[view.PackID(number)]
+		return ok
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(backend.Connections(c.repo.Backend()), 2))
+	for number, positions := range view.ByPack(chosen) {
+		if gctx.Err() != nil {
+			break
+		}
+		id := view.PackID(number)
+		p := Pack{id, sizes[id]}
 		g.Go(func() error {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
+			blobs := make([]index.Blob, len(positions))
+			for i, at := range positions {
+				blobs[i] = view.At(at)
 			}
-			if p, ok := c.readPack(ctx, p, indexed[p.ID]); !ok && ctx.Err() == nil {
-				c.found(p)
-			}
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			c.mu.Lock()
-			c.report.PacksRead++
-			c.report.BytesRead += p.Size
-			c.mu.Unlock()
-			c.done(PhaseData)
-			return nil
+			return c.checkPackData(gctx, p, blobs)
 		})
 	}
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	return context.Cause(ctx)
 }
 
-// indexedBlobs returns what the index lists for the packs.
-func (c *checker) indexedBlobs(packs []Pack) map[crypto.ID][]index.Blob {
-	m := make(map[crypto.ID][]index.Blob, len(packs))
-	for _, p := range packs {
-		m[p.ID] = nil
+// checkPackData reads one pack and counts it.
+func (c *checker) checkPackData(ctx context.Context, p Pack, blobs []index.Blob) error {
+	problem, ok := c.readPack(ctx, p, blobs)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
-	for id, blobs := range c.repo.Index().ByPack() {
-		if _, ok := m[id]; ok {
-			m[id] = slices.Clone(blobs)
-		}
+	if !ok {
+		c.found(problem)
 	}
-	return m
+	c.mu.Lock()
+	c.report.PacksRead++
+	c.report.BytesRead += p.Size
+	c.mu.Unlock()
+	c.done(PhaseData)
+	return nil
 }
 
 // maxRead is how many bytes of a pack are read in one request.
