@@ -230,7 +230,11 @@ func repairAdvice(rep *check.Report, broken []string, suggestIndex bool) string 
 	const first = "The repository is damaged. Make a copy of it if there is room for one. "
 	switch {
 	case suggestIndex || rep.Has(check.MissingPack, check.ConflictIndex):
-		return first + "The next step is\n  garner repair index\nand then another check.\n"
+		advice := first + "The next step is\n  garner repair index\nand then another check."
+		if len(broken) > 0 {
+			advice += " If that names the same packs again:\n  garner repair packs " + strings.Join(broken, " ")
+		}
+		return advice + "\n"
 	case len(broken) > 0:
 		return first + "The next step is\n  garner repair packs " + strings.Join(broken, " ") + "\nand then another check.\n"
 	case rep.Has(check.DamagedTree, check.MissingBlob, check.InvalidNode):

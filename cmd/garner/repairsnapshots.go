@@ -127,6 +127,8 @@ func (d *repairDisplay) repaired(s repair.RepairedSnapshot) {
 	switch old := s.Old.ID.Short(); {
 	case s.New.IsZero():
 		d.app.Printf("removed snapshot %s: nothing is left of it\n", old)
+	case s.New == s.Old.ID:
+		d.app.Printf("snapshot %s is whole again\n", old)
 	case s.Removed:
 		d.app.Printf("saved new snapshot %s and removed %s\n", s.New.Short(), old)
 	default:

@@ -181,7 +181,11 @@ func data(seed byte, size int) index.BlobHandle {
 // root returns the root of a host's snapshot.
 func root(t testing.TB, be backend.Backend, host string) index.BlobHandle {
 	t.Helper()
-	list, err := open(t, be).Snapshots(context.Background(), snapshot.Filter{Hosts: []string{host}})
+	var f snapshot.Filter
+	if host != "" {
+		f.Hosts = []string{host}
+	}
+	list, err := open(t, be).Snapshots(context.Background(), f)
 	if err != nil || len(list) != 1 {
 		t.Fatalf("%d snapshots, %v", len(list), err)
 	}
@@ -449,6 +453,50 @@ func interrupt(t *testing.T, be *mem.Backend, op layer.Op, fault backendtest.Fau
 	return true
 }
 
+// TestInterruptedRecovery fails every operation of Recover in turn.
+func TestInterruptedRecovery(t *testing.T) {
+	be := sample(t, 2)
+	want := len(contents(t, be))
+	for _, h := range files(t, be, backend.SnapshotFile) {
+		put(t, be, h, nil)
+	}
+	put(t, be, files(t, be, backend.IndexFile)[0], nil)
+	for _, op := range []layer.Op{layer.OpSave, layer.OpRemove, layer.OpLoad, layer.OpList} {
+		for _, fault := range []backendtest.Fault{backendtest.Fail, backendtest.FailLate} {
+			for step := 0; ; step++ {
+				be := clone(t, be)
+				faulty := backendtest.NewFaulty(be, nil)
+				r := open(t, faulty)
+				hit := false
+				faulty.SetRule(func(o layer.Op, _ backend.Handle, n int) backendtest.Fault {
+					if o == op && n == step {
+						hit = true
+						return fault
+					}
+					return backendtest.None
+				})
+				_, err := repair.Recover(t.Context(), r, nil)
+				if !hit {
+					break
+				}
+				at := fmt.Sprintf("%s %d, fault %v (%v)", op, step, fault, err)
+				if _, err := repair.Recover(t.Context(), open(t, be), nil); err != nil {
+					t.Errorf("%s: second attempt: %v", at, err)
+				}
+				// A tree that the first attempt stored without its snapshot is
+				// a root of its own the second time.
+				if got := len(contents(t, be)); got != want {
+					t.Errorf("%s: %d files are recovered, want %d", at, got, want)
+				}
+				rep, err := check.Run(t.Context(), open(t, be), &check.Options{SelectPacks: check.AllPacks})
+				if err != nil || rep.Errors > 0 {
+					t.Errorf("%s: check: %v, %v", at, rep.Problems, err)
+				}
+			}
+		}
+	}
+}
+
 func clone(t testing.TB, be *mem.Backend) *mem.Backend {
 	t.Helper()
 	c := mem.New()
@@ -574,6 +622,79 @@ func TestRepairedSnapshotsSayWhatTheyAre(t *testing.T) {
 	}
 	if plan, err = repair.PlanSnapshots(t.Context(), r, list, nil); err != nil || plan.Damaged() != 0 {
 		t.Errorf("%d damaged, %v", plan.Damaged(), err)
+	}
+}
+
+// TestLargeTreesAreSalvaged repairs a pack with a tree that is too large for
+// memory, and a snapshot with a tree of that size that has lost something.
+func TestLargeTreesAreSalvaged(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a while")
+	}
+	be := mem.New()
+	repotest.InitBackend(t, be, "secret", 2)
+	r := open(t, be)
+	name := strings.Repeat("long", 60)
+	const count = 80_000
+	var top, lost crypto.ID
+	err := r.Write(t.Context(), func(ctx context.Context, w *repo.Writer) error {
+		b := r.NewTreeBuilder()
+		defer b.Close()
+		for i := range count {
+			n, err := fileNode(ctx, w, fmt.Sprintf("%06d %s", i, name), []byte{byte(i)})
+			if err != nil {
+				return err
+			}
+			if err := b.Add(&n); err != nil {
+				return err
+			}
+		}
+		if b.Size() < repo.LargeBlob {
+			t.Fatalf("a tree of %d bytes is not large", b.Size())
+		}
+		saved, err := b.Save(ctx, w)
+		lost = crypto.Hash([]byte{7})
+		top = saved.ID
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.SaveSnapshot(t.Context(), &snapshot.Snapshot{Time: when, Tree: &top}); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []index.BlobHandle{{Type: index.TreeBlob, ID: top}, {Type: index.DataBlob, ID: lost}} {
+		file, l := packOf(t, be, h)
+		b := get(t, be, file)
+		if h.Type == index.TreeBlob {
+			b = b[:len(b)-30] // the header
+		} else {
+			b[l.Offset+l.Length/2] ^= 1
+		}
+		put(t, be, file, b)
+	}
+	if err := repairAll(t.Context(), open(t, be), true); err != nil {
+		t.Fatal(err)
+	}
+	rep, err := check.Run(t.Context(), open(t, be), &check.Options{SelectPacks: check.AllPacks})
+	if err != nil || rep.Errors > 0 || rep.Trees != 1 {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	whole, empty := 0, 0
+	r = open(t, be)
+	if err := r.LoadIndex(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err = tree.Walk(t.Context(), r, root(t, be, "").ID, func(_ string, n *tree.Node, err error) error {
+		if len(n.Content) == 0 {
+			empty++
+		} else {
+			whole++
+		}
+		return err
+	})
+	if err != nil || whole+empty != count || empty != (count+255-7)/256 {
+		t.Errorf("%d files are whole and %d are not, %v", whole, empty, err)
 	}
 }
 

@@ -99,9 +99,11 @@ type ApplyOptions struct {
 
 // RepairedSnapshot is what became of a damaged snapshot.
 type RepairedSnapshot struct {
-	Old     *snapshot.Snapshot
-	New     crypto.ID // zero if nothing was left of it
-	Removed bool      // whether the old one is gone
+	Old *snapshot.Snapshot
+	// New is zero if nothing was left of the snapshot. It is the old ID if
+	// what was lost could be made anew, like the tree of an empty folder.
+	New     crypto.ID
+	Removed bool // whether the old one is gone
 }
 
 // Apply stores a new snapshot for each damaged one: without the parts of
@@ -151,6 +153,10 @@ func (p *SnapshotsPlan) Apply(ctx context.Context, opts *ApplyOptions) error {
 // replace stores the new snapshot and removes the old one if it is to go.
 func (p *SnapshotsPlan) replace(ctx context.Context, s SnapshotPlan, root crypto.ID, forget bool) (RepairedSnapshot, error) {
 	done := RepairedSnapshot{Old: s.Snapshot}
+	if !s.Lost && root == *s.Snapshot.Tree {
+		done.New = s.Snapshot.ID
+		return done, nil
+	}
 	if !s.Lost {
 		sn := *s.Snapshot
 		sn.Tree = &root
