@@ -98,7 +98,7 @@ func (d *copyDisplay) lines() []string {
 	}
 	spent := time.Duration(time.Now().UnixNano() - d.began.Load())
 	done, total := int64(p.Done), int64(p.Packs)
-	return []string{fmt.Sprintf("[%s] %s  %d / %d packs copied", ui.Duration(spent), ui.Percent(done, total), done, total)}
+	return []string{fmt.Sprintf("[%s] %s  %d / %d parts of packs copied", ui.Duration(spent), ui.Percent(done, total), done, total)}
 }
 
 func (d *copyDisplay) printf(format string, args ...any) {
@@ -137,7 +137,7 @@ func (d *copyDisplay) finished(_ *snapshot.Snapshot, p transfer.CopyProgress) {
 	last := d.lines()
 	d.state.Store(&transfer.CopyProgress{})
 	if d.app.Verbose > 0 {
-		d.printf("  copy %d blobs with disk size %s in %d packfiles\n", p.Blobs, ui.Bytes(uint64(p.Bytes)), p.Packs)
+		d.printf("  copy %d blobs with disk size %s in %d parts of packfiles\n", p.Blobs, ui.Bytes(uint64(p.Bytes)), p.Packs)
 	}
 	if len(last) > 0 {
 		d.printf("%s\n", strings.Join(last, "\n"))

@@ -377,7 +377,7 @@ func TestCopyInAnyOrder(t *testing.T) {
 		src, dst := newStore(t, rapid.IntRange(1, 2).Draw(rt, "from")), newStore(t, rapid.IntRange(1, 2).Draw(rt, "to"))
 		a := src.open(t)
 		names := rapid.SampledFrom([]string{"a", "b", "c/a", "c/b", "d/e/f", "d/e/g", "d/h"})
-		sizes := []int{0, 1, 5000, 600_000}
+		sizes := []int{0, 1, 5000, 90_000}
 		for i := range rapid.IntRange(1, 4).Draw(rt, "snapshots") {
 			f := files{}
 			for name, seed := range rapid.MapOfN(names, rapid.IntRange(0, 40), 1, 5).Draw(rt, "files") {
