@@ -393,3 +393,43 @@ func newVictimCopy(t *testing.T, damaged string) string {
 	}
 	return dir
 }
+
+// TestKilledRepairsFinishLater kills each step of a repair at random instants.
+// Done again without a kill, they lead to the snapshots that an undisturbed
+// repair gives.
+func TestKilledRepairsFinishLater(t *testing.T) {
+	t.Parallel()
+	original := backedUp(t, 2, "garner")
+	v := newVictim(t, original)
+	path, blobs := v.pack(index.DataBlob)
+	v.edit(path, flip(int(blobs[0].Offset)+30))
+	v.remove(v.files("index/*")[0])
+	id := filepath.Base(path)
+	steps := [][]string{{"repair", "index", "--read-all-packs"}, {"repair", "packs", id}, {"repair", "snapshots", "--forget"}}
+	whole := newVictimCopy(t, v.dir)
+	p := garner(t, whole).in(t.TempDir())
+	began := time.Now()
+	for _, args := range steps {
+		p.ok(args...)
+	}
+	took := time.Since(began) / time.Duration(len(steps))
+	want := treesIn(t, whole)
+	for range killRounds() {
+		dir := newVictimCopy(t, v.dir)
+		for _, args := range steps {
+			if p := garner(t, dir).in(t.TempDir()); killed(p, took, args...) {
+				p.ok("unlock")
+				if res := p.in(t.TempDir()).run(args...); res.code != 0 && !strings.Contains(res.stderr, "does not exist") {
+					t.Fatalf("%v after a kill: exit code %d\n%s", args, res.code, res.stderr)
+				}
+			}
+		}
+		// A kill between storing a snapshot and removing the old one leaves
+		// both, and the next attempt stores the new one again.
+		got := strings.Join(slices.Compact(strings.Split(treesIn(t, dir), "\n")), "\n")
+		if got != want {
+			t.Errorf("after kills:\n%s\nwithout:\n%s", got, want)
+		}
+		garner(t, dir).ok("check", "--read-data")
+	}
+}
