@@ -64,6 +64,30 @@ type lister interface {
 	end() error
 }
 
+// newLister returns the lister for the form that the flags ask for.
+func newLister(app *cli.App, opts lsOptions) (lister, error) {
+	var out lister
+	switch {
+	case app.JSON:
+		out = &jsonLister{app}
+	case opts.ncdu:
+		out = &ncduLister{w: app.Stdout}
+	default:
+		out = &textLister{app, opts}
+	}
+	if opts.sort != "name" || opts.reverse {
+		if opts.ncdu {
+			return nil, cli.Usage("--sort and --reverse are not supported with --ncdu")
+		}
+		less, err := nodeOrder(opts.sort)
+		if err != nil {
+			return nil, err
+		}
+		out = &sortedLister{lister: out, less: less, reverse: opts.reverse}
+	}
+	return out, nil
+}
+
 func runLs(ctx context.Context, app *cli.App, opts lsOptions, args []string) error {
 	if len(args) == 0 {
 		return cli.Usage("no snapshot ID specified, specify snapshot ID or use special ID 'latest'")
@@ -77,24 +101,9 @@ func runLs(ctx context.Context, app *cli.App, opts lsOptions, args []string) err
 			return cli.Usage("All path filters must be absolute, starting with a forward slash '/'")
 		}
 	}
-	var out lister
-	switch {
-	case app.JSON:
-		out = &jsonLister{app}
-	case opts.ncdu:
-		out = &ncduLister{w: app.Stdout}
-	default:
-		out = &textLister{app, opts}
-	}
-	if opts.sort != "name" || opts.reverse {
-		if opts.ncdu {
-			return cli.Usage("--sort and --reverse are not supported with --ncdu")
-		}
-		less, err := nodeOrder(opts.sort)
-		if err != nil {
-			return err
-		}
-		out = &sortedLister{lister: out, less: less, reverse: opts.reverse}
+	out, err := newLister(app, opts)
+	if err != nil {
+		return err
 	}
 	return app.Open(ctx, cli.Read, func(ctx context.Context, r *repo.Repo) error {
 		sn, folder, err := r.FindSnapshot(ctx, args[0], opts.filter())
