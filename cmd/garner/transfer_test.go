@@ -132,8 +132,10 @@ func TestTagChangesWhatResticChanges(t *testing.T) {
 		{"--add", "x", "latest", "--tag", "two"}, {"--add", "x", "latest", "latest"}, {"--add", "x", "nothing"}, {"--add", "x", "latest:docs"},
 		{"--add", "x", "--no-lock"}, {"--add", "x", "-q"}, {"--add", "x", "-vv"}, {}, {"--set", "a", "--add", "b"},
 	} {
-		sameChange(t, repository, true, append([]string{"tag"}, args...)...)
 		sameChange(t, repository, true, append([]string{"tag", "--json"}, args...)...)
+	}
+	for _, args := range [][]string{{"--add", "new"}, {"--add", "one", "--tag", "one"}, {"--set", "b", "-vv"}, {"--set", "b", "-q"}} {
+		sameChange(t, repository, true, append([]string{"tag"}, args...)...)
 	}
 }
 
