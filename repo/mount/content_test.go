@@ -26,8 +26,8 @@ import (
 	"github.com/garner-backup/garner/repo/tree"
 )
 
-// pieces cuts content that only seed determines.
-func pieces(seed byte, sizes ...int) (list [][]byte, whole []byte) {
+// cutContent cuts content that only seed determines.
+func cutContent(seed byte, sizes ...int) (list [][]byte, whole []byte) {
 	for i, n := range sizes {
 		list = append(list, repotest.Random(seed+byte(i), n))
 		whole = append(whole, list[i]...)
@@ -39,7 +39,7 @@ func TestFilesReadLikeBytes(t *testing.T) {
 	r := newRepo(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		sizes := rapid.SliceOfN(rapid.IntRange(1, 3000), 0, 12).Draw(rt, "sizes")
-		list, whole := pieces(byte(rapid.IntRange(0, 200).Draw(rt, "seed")), sizes...)
+		list, whole := cutContent(byte(rapid.IntRange(0, 200).Draw(rt, "seed")), sizes...)
 		if len(list) > 2 && rapid.Bool().Draw(rt, "repeat") {
 			list = append(list, list[0]) // a blob that is there twice
 			whole = append(whole, list[0]...)
@@ -95,7 +95,7 @@ func TestFilesReadLikeBytes(t *testing.T) {
 
 func TestFilesPassIotest(t *testing.T) {
 	r := newRepo(t)
-	list, whole := pieces(1, 700, 1, 1300, 50)
+	list, whole := cutContent(1, 700, 1, 1300, 50)
 	r.saveFile(t, list...)
 	v := r.view(t, nil)
 	f, err := v.Open("snapshots/latest/f")
@@ -124,7 +124,7 @@ func TestConcurrentReaders(t *testing.T) {
 	for i := range 60 {
 		sizes = append(sizes, 1000+37*i)
 	}
-	list, whole := pieces(1, sizes...)
+	list, whole := cutContent(1, sizes...)
 	r.saveFile(t, list...)
 	v := r.view(t, &Options{BlobCache: 20_000})
 	f, err := v.Open("snapshots/latest/f")
@@ -168,7 +168,7 @@ func TestConcurrentReaders(t *testing.T) {
 func TestBlobsAreLoadedAheadInSequence(t *testing.T) {
 	r := newRepo(t)
 	const size = startAhead + 1000
-	list, whole := pieces(1, slices16(size)...)
+	list, whole := cutContent(1, slices16(size)...)
 	r.saveFile(t, list...)
 	loads := r.loads()
 	v := r.view(t, &Options{BlobCache: 24 * size})
@@ -290,7 +290,7 @@ func TestReadersOfABlobShareItsLoad(t *testing.T) {
 // TestFailedReadsAreErrors and are tried again by the next reader.
 func TestFailedReadsAreErrors(t *testing.T) {
 	r := newRepo(t)
-	list, whole := pieces(1, 5000, 6000, 7000)
+	list, whole := cutContent(1, 5000, 6000, 7000)
 	r.saveFile(t, list...)
 	var mu sync.Mutex
 	reports := 0

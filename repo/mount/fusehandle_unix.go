@@ -3,8 +3,10 @@
 package mount
 
 import (
+	"container/list"
 	"context"
 	"io"
+	"sync"
 	"syscall"
 
 	fusefs "github.com/hanwen/go-fuse/v2/fs"
@@ -14,6 +16,7 @@ import (
 // dirHandle is a folder that is being listed. What it shows is what there was
 // when it was opened. The kernel uses it by one thread at a time.
 type dirHandle struct {
+	view   *mounted
 	node   *fusefs.Inode
 	folder *folder
 	parent uint64 // inode number of the folder above
@@ -60,7 +63,7 @@ func (d *dirHandle) Lookup(ctx context.Context, name string, out *fuse.EntryOut)
 			return nil, syscall.ENOENT
 		}
 	}
-	return enter(ctx, d.folder.view, d.node, &it, out), 0
+	return enter(ctx, d.view, d.node, &it, out), 0
 }
 
 // Seekdir goes to where Off of an entry was.
@@ -75,50 +78,90 @@ func (d *dirHandle) Seekdir(_ context.Context, off uint64) syscall.Errno {
 // fileHandle is a file that is being read.
 type fileHandle struct{ reader *reader }
 
-var _ fusefs.FileReader = (*fileHandle)(nil)
+var (
+	_ fusefs.FileReader = (*fileHandle)(nil)
+	_ fusefs.NodeOpener = (*treeNode)(nil)
+	_ fusefs.NodeReader = (*treeNode)(nil)
+)
 
-// checkedBlobs is up to how many blobs a file's size is checked when it is
-// opened.
-const checkedBlobs = 4096
-
-// Open opens a file. What the kernel has of its content stays valid.
+// Open opens a file. What the kernel has of its content stays valid. A kernel
+// that can do without is told so once, and from then on neither opens nor
+// closes files: for a small file that is most of the work.
 func (n *treeNode) Open(_ context.Context, flags uint32) (fusefs.FileHandle, uint32, syscall.Errno) {
 	if flags&syscall.O_ACCMODE != syscall.O_RDONLY {
 		return nil, 0, syscall.EROFS
 	}
-	if n.item.kind != 0 {
-		return nil, 0, syscall.EIO // irregular in the tree
+	if n.view.unopened.Load() {
+		return nil, 0, syscall.ENOSYS
 	}
-	ids := n.item.content()
-	r := n.view.newReader(ids)
-	how := uint32(fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH)
-	// The kernel goes by the size that stat tells. In a damaged repository
-	// the content may have another: then it asks for each byte. A missing blob
-	// is seen when somebody gets there.
-	if len(ids) <= checkedBlobs {
-		if size, err := r.size(); err == nil && size != n.item.length() {
-			how |= fuse.FOPEN_DIRECT_IO
-		}
-	}
-	return &fileHandle{r}, how, 0
+	return &fileHandle{n.view.newReader(n.item.content())}, fuse.FOPEN_KEEP_CACHE | fuse.FOPEN_NOFLUSH, 0
 }
 
-// Read returns content without copying it.
+// Read reads an open file.
 func (h *fileHandle) Read(ctx context.Context, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
-	b, err := h.reader.slice(ctx, off, len(dest))
-	if err == io.EOF {
-		return fuse.ReadResultData(nil), 0
+	return readResult(ctx, h.reader, len(dest), off)
+}
+
+// Read reads a file that is open or not.
+func (n *treeNode) Read(ctx context.Context, h fusefs.FileHandle, dest []byte, off int64) (fuse.ReadResult, syscall.Errno) {
+	if n.item.kind != 0 {
+		return nil, syscall.EIO // irregular in the tree
 	}
-	if err != nil {
-		return nil, errno(err)
+	if h, ok := h.(*fileHandle); ok {
+		return readResult(ctx, h.reader, len(dest), off)
 	}
-	if len(b) == len(dest) {
-		return fuse.ReadResultData(b), 0
+	return readResult(ctx, n.view.readers.of(n), len(dest), off)
+}
+
+// readResult collects content without copying it.
+func readResult(ctx context.Context, r *reader, n int, off int64) (fuse.ReadResult, syscall.Errno) {
+	var pieces [][]byte
+	for n > 0 {
+		b, err := r.slice(ctx, off, n)
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, errno(err)
+		}
+		pieces = append(pieces, b)
+		off += int64(len(b))
+		n -= len(b)
 	}
-	done := copy(dest, b)
-	n, err := h.reader.readAt(ctx, dest[done:], off+int64(done))
-	if err != nil && err != io.EOF {
-		return nil, errno(err)
+	return fuse.ReadResultVector(pieces), 0
+}
+
+// maxReaders is of how many files that are not open it is remembered how far
+// they were read.
+const maxReaders = 64
+
+// readers has the readers of files that the kernel does not open.
+type readers struct {
+	mu    sync.Mutex
+	order list.List // of *nodeReader, last used first; owned by mu
+}
+
+type nodeReader struct {
+	node   *treeNode
+	reader *reader
+}
+
+// of returns the reader of a node.
+func (r *readers) of(n *treeNode) *reader {
+	ids := n.item.content()
+	if len(ids) <= 1 {
+		return n.view.newReader(ids) // there is nothing to remember
 	}
-	return fuse.ReadResultData(dest[:done+n]), 0
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if n.elem != nil {
+		r.order.MoveToFront(n.elem)
+		return n.elem.Value.(*nodeReader).reader
+	}
+	nr := &nodeReader{n, n.view.newReader(ids)}
+	n.elem = r.order.PushFront(nr)
+	if r.order.Len() > maxReaders {
+		r.order.Remove(r.order.Back()).(*nodeReader).node.elem = nil
+	}
+	return nr.reader
 }

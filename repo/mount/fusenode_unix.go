@@ -3,9 +3,11 @@
 package mount
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"io/fs"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -17,25 +19,34 @@ import (
 // latestNode are above the snapshots and look up what they are each time they
 // are asked, treeNode never changes.
 
+// mounted is a View behind FUSE.
+type mounted struct {
+	*View
+	readers readers
+	// unopened is set when the kernel can do without opening files.
+	unopened atomic.Bool
+}
+
 // folderNode is a folder above the snapshots.
 type folderNode struct {
 	fusefs.Inode
-	view *View
+	view *mounted
 	path string
 }
 
 // latestNode is a link above the snapshots.
 type latestNode struct {
 	fusefs.Inode
-	view *View
+	view *mounted
 	path string
 }
 
 // treeNode is a snapshot's root or something in a snapshot.
 type treeNode struct {
 	fusefs.Inode
-	view *View
+	view *mounted
 	item item
+	elem *list.Element // of view.readers, which owns it
 }
 
 var (
@@ -52,7 +63,6 @@ var (
 	_ fusefs.NodeLookuper       = (*treeNode)(nil)
 	_ fusefs.NodeOpendirHandler = (*treeNode)(nil)
 	_ fusefs.NodeReadlinker     = (*treeNode)(nil)
-	_ fusefs.NodeOpener         = (*treeNode)(nil)
 	_ fusefs.NodeGetxattrer     = (*treeNode)(nil)
 	_ fusefs.NodeListxattrer    = (*treeNode)(nil)
 	_ fusefs.NodeAccesser       = (*treeNode)(nil)
@@ -118,7 +128,7 @@ func (it *item) timeout() time.Duration {
 }
 
 // enter makes the inode of an entry of a folder.
-func enter(ctx context.Context, v *View, parent *fusefs.Inode, it *item, out *fuse.EntryOut) *fusefs.Inode {
+func enter(ctx context.Context, v *mounted, parent *fusefs.Inode, it *item, out *fuse.EntryOut) *fusefs.Inode {
 	it.setAttr(&out.Attr)
 	out.SetEntryTimeout(it.timeout())
 	out.SetAttrTimeout(it.timeout())
@@ -139,7 +149,7 @@ func (n *folderNode) now(ctx context.Context) (*topNode, syscall.Errno) {
 	return topNow(ctx, n.view, n.path)
 }
 
-func topNow(ctx context.Context, v *View, path string) (*topNode, syscall.Errno) {
+func topNow(ctx context.Context, v *mounted, path string) (*topNode, syscall.Errno) {
 	if v.closed() != nil {
 		return nil, syscall.EIO
 	}
@@ -153,7 +163,7 @@ func (n *folderNode) Getattr(ctx context.Context, _ fusefs.FileHandle, out *fuse
 	return topAttr(ctx, n.view, n.path, out)
 }
 
-func topAttr(ctx context.Context, v *View, path string, out *fuse.AttrOut) syscall.Errno {
+func topAttr(ctx context.Context, v *mounted, path string, out *fuse.AttrOut) syscall.Errno {
 	t, e := topNow(ctx, v, path)
 	if e == 0 {
 		it := v.topItem(t)
@@ -187,7 +197,7 @@ func (n *folderNode) OpendirHandle(ctx context.Context, _ uint32) (fusefs.FileHa
 	}
 	it := n.view.topItem(t)
 	f, err := n.view.open(ctx, &it)
-	return &dirHandle{node: &n.Inode, folder: f, parent: t.parent}, 0, errno(err)
+	return &dirHandle{view: n.view, node: &n.Inode, folder: f, parent: t.parent}, 0, errno(err)
 }
 
 func (n *latestNode) Getattr(ctx context.Context, _ fusefs.FileHandle, out *fuse.AttrOut) syscall.Errno {
@@ -232,7 +242,7 @@ func (n *treeNode) OpendirHandle(ctx context.Context, _ uint32) (fusefs.FileHand
 	if _, p := n.Parent(); p != nil {
 		parent = p.StableAttr().Ino
 	}
-	return &dirHandle{node: &n.Inode, folder: f, parent: parent}, fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE, 0
+	return &dirHandle{view: n.view, node: &n.Inode, folder: f, parent: parent}, fuse.FOPEN_CACHE_DIR | fuse.FOPEN_KEEP_CACHE, 0
 }
 
 func (n *treeNode) Readlink(context.Context) ([]byte, syscall.Errno) {

@@ -51,6 +51,9 @@ func treeOf(sn *snapshot.Snapshot) (id crypto.ID) {
 // treeItem returns an entry of a folder in a snapshot.
 func (v *View) treeItem(folder *item, e *entry) item {
 	it := item{snap: folder.snap, entry: *e}
+	if e.kind == 0 {
+		it.size = v.realSize(e)
+	}
 	if e.links > 1 && e.kind != fs.ModeDir && e.extra != nil && e.extra.inode != 0 {
 		it.ino = linkInode(folder.snap, e)
 	} else {
@@ -60,6 +63,35 @@ func (v *View) treeItem(folder *item, e *entry) item {
 		it.owner = &rootOwner
 	}
 	return it
+}
+
+// summedBlobs is up to how many blobs a file may have for its size to be
+// looked up. The size of a larger one is believed.
+const summedBlobs = 1024
+
+// realSize returns the size of a file's content: in a damaged repository it
+// may be another than the file's entry says, and the kernel would cut off what
+// is more. If a blob is missing, the entry is all there is.
+func (v *View) realSize(e *entry) uint64 {
+	if len(e.blobs) > summedBlobs {
+		return e.size
+	}
+	if e.blobs == nil && !e.id.IsZero() {
+		return v.sum(e.size, e.id)
+	}
+	return v.sum(e.size, e.blobs...)
+}
+
+// sum returns the length of all blobs, or otherwise if one is missing.
+func (v *View) sum(otherwise uint64, ids ...crypto.ID) (size uint64) {
+	for _, id := range ids {
+		n, ok := v.repo.Index().PlaintextLength(dataHandle(id))
+		if !ok {
+			return otherwise
+		}
+		size += uint64(n)
+	}
+	return size
 }
 
 // nlink returns the number of links. How many folders a folder has is in its
@@ -97,10 +129,10 @@ func (v *View) open(ctx context.Context, it *item) (*folder, error) {
 	if it.snap == 0 {
 		return f, nil
 	}
-	var err error
 	if it.id.IsZero() {
 		return nil, errors.New("folder without a tree")
 	}
+	var err error
 	f.list, err = v.trees.get(ctx, it.id)
 	return f, err
 }

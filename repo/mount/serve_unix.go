@@ -32,10 +32,12 @@ func (v *View) Serve(ctx context.Context, dir string, opts *ServeOptions) error 
 	if opts == nil {
 		opts = &ServeOptions{}
 	}
-	server, err := fusefs.Mount(dir, &folderNode{view: v}, v.fuseOptions(opts))
+	m := &mounted{View: v}
+	server, err := fusefs.Mount(dir, &folderNode{view: m}, v.fuseOptions(opts))
 	if err != nil {
 		return fmt.Errorf("mount on %s: %w", dir, err)
 	}
+	m.unopened.Store(server.KernelSettings().Flags64()&fuse.CAP_NO_OPEN_SUPPORT != 0)
 	if err := server.WaitMount(); err != nil {
 		return errors.Join(fmt.Errorf("mount on %s: %w", dir, err), server.Unmount())
 	}

@@ -2,14 +2,11 @@ package mount
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -188,63 +185,6 @@ func TestPathsThatLeadNowhereFail(t *testing.T) {
 	}
 }
 
-// TestViewShowsTheTree compares the view with what is in the repository, for
-// items of every kind.
-func TestViewShowsTheTree(t *testing.T) {
-	dir := t.TempDir()
-	repotest.MakeTree(t, filepath.Join(dir, "x"))
-	t.Chdir(dir)
-	r := newRepo(t)
-	src, err := source.Dir([]string{"x"}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sn := r.backup(t, src, nil)
-	v := r.view(t, nil)
-	seen := 0
-	err = tree.Walk(t.Context(), r.Repo, *sn.Tree, func(p string, n *tree.Node, err error) error {
-		if err != nil {
-			return err
-		}
-		seen++
-		it, err := v.resolve(t.Context(), "ids/"+sn.ID.Short()+p, false)
-		if err != nil {
-			t.Errorf("%q: %v", p, err)
-			return nil
-		}
-		if got := it.node(); !got.Equal(want(n)) {
-			t.Errorf("%q is %+v\nwant %+v", p, got, n)
-		}
-		if n.Type != tree.TypeFile {
-			return nil
-		}
-		got, err := io.ReadAll(io.NewSectionReader(readerAt{v.newReader(it.content())}, 0, int64(n.Size)))
-		onDisk, err2 := os.ReadFile(dir + p)
-		if err != nil || err2 != nil || !bytes.Equal(got, onDisk) {
-			t.Errorf("%q: %d bytes, %d on the disk; %v, %v", p, len(got), len(onDisk), err, err2)
-		}
-		return nil
-	})
-	if err != nil || seen < 30 {
-		t.Fatalf("%d items, %v", seen, err)
-	}
-}
-
-// want leaves out what a view has no use for: inodes of files with one name.
-func want(n *tree.Node) *tree.Node {
-	c := *n
-	if c.Links <= 1 {
-		c.Inode, c.DeviceID = 0, 0
-	}
-	return &c
-}
-
-type readerAt struct{ r *reader }
-
-func (r readerAt) ReadAt(p []byte, off int64) (int, error) {
-	return r.r.readAt(context.Background(), p, off)
-}
-
 // TestNamesOfOneFileShareAnInode: within a snapshot, not over several, where
 // the content may differ.
 func TestNamesOfOneFileShareAnInode(t *testing.T) {
@@ -298,8 +238,8 @@ func TestNamesOfOneFileShareAnInode(t *testing.T) {
 // TestOddTreesAreShown has trees as old or broken programs wrote them.
 func TestOddTreesAreShown(t *testing.T) {
 	r := newRepo(t)
-	file := func(name string, size uint64) tree.Node {
-		return tree.Node{Name: name, Type: tree.TypeFile, Size: size, Content: []crypto.ID{}, Mode: 0o644}
+	file := func(name string, uid uint32) tree.Node {
+		return tree.Node{Name: name, Type: tree.TypeFile, UID: uid, Content: []crypto.ID{}, Mode: 0o644}
 	}
 	inner := r.saveTree(t, file("in", 1), file("twice", 2))
 	sub := r.saveTree(t, file("q", 3))
@@ -318,7 +258,7 @@ func TestOddTreesAreShown(t *testing.T) {
 	var got []string
 	for _, e := range list {
 		info, _ := e.Info()
-		got = append(got, fmt.Sprintf("%s %v %d", e.Name(), e.Type(), info.Size()))
+		got = append(got, fmt.Sprintf("%s %v %d", e.Name(), e.Type(), info.Sys().(*tree.Node).UID))
 	}
 	want := []string{"a ---------- 5", "in ---------- 1", "lost d--------- 0", "new ?--------- 0", "odd ?--------- 0", "sock S--------- 0",
 		"sub d--------- 0", "twice ---------- 2", "z ---------- 4"}
