@@ -7,6 +7,9 @@ import "github.com/hanwen/go-fuse/v2/fuse"
 // direct does nothing: mounting always takes a helper here.
 func direct(*fuse.MountOptions) {}
 
+// raiseReadAhead does nothing: the kernel was told when it mounted.
+func raiseReadAhead(string) {}
+
 // detach unmounts a file system that is in use.
 func detach(dir string) error {
 	return runHelper([]string{"umount", "-f", dir})

@@ -203,3 +203,17 @@ func TestMountListsABigFolder(t *testing.T) {
 		t.Errorf("%d loads", n)
 	}
 }
+
+func TestDeviceOfAMountpoint(t *testing.T) {
+	const list = `22 1 0:21 / /proc rw,nosuid shared:5 - proc proc rw
+31 1 254:0 /x /mnt/a rw,relatime shared:1 - ext4 /dev/vda rw
+90 1 0:55 / /mnt/a rw,nosuid - fuse.sshfs host: rw,user_id=0
+91 1 0:57 / /mnt/a ro,nosuid,nodev,relatime shared:9 - fuse.garner garner ro,user_id=0,group_id=0
+92 1 0:58 / /mnt/with\040space\134 ro shared:9 - fuse.garner garner ro
+`
+	for dir, want := range map[string]string{"/mnt/a": "0:57", `/mnt/with space\`: "0:58", "/proc": "", "/mnt": "", "": ""} {
+		if got := deviceOf(list, dir); got != want {
+			t.Errorf("%q is on %q, want %q", dir, got, want)
+		}
+	}
+}

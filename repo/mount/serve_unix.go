@@ -41,6 +41,7 @@ func (v *View) Serve(ctx context.Context, dir string, opts *ServeOptions) error 
 	if err := server.WaitMount(); err != nil {
 		return errors.Join(fmt.Errorf("mount on %s: %w", dir, err), server.Unmount())
 	}
+	raiseReadAhead(dir)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
