@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/garner-backup/garner/crypto"
@@ -21,15 +22,63 @@ type heldLock struct {
 	id        crypto.ID // of the lock file now; owned by mu
 	refreshed time.Time // wall clock of the file's time; owned by mu
 	verified  time.Time // when the file was last seen; owned by mu
-	lost      error     // set once, wraps ErrLockLost; owned by mu
+
+	// lost is set once, to an error that wraps ErrLockLost, and ends the
+	// operation then. It and refreshedAt can be read while mu is held for a
+	// request to the storage, which may hang.
+	lost        atomic.Pointer[error]
+	cancel      context.CancelCauseFunc // of the operation; set before others use the lock
+	refreshedAt atomic.Int64            // refreshed, Unix nanoseconds
 }
 
-// watch renews the lock until ctx is done, and cancels with ErrLockLost as
-// cause when that is no longer possible.
-func (l *heldLock) watch(ctx context.Context, cancel context.CancelCauseFunc) {
+// onLoss says what to cancel when the lock is lost.
+func (l *heldLock) onLoss(cancel context.CancelCauseFunc) { l.cancel = cancel }
+
+// lose ends the operation.
+func (l *heldLock) lose(err error) error {
+	l.lost.CompareAndSwap(nil, &err)
+	if l.cancel != nil {
+		l.cancel(l.loss())
+	}
+	return l.loss()
+}
+
+// loss returns why the lock is lost, or nil if it is not.
+func (l *heldLock) loss() error {
+	if err := l.lost.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// setRefreshed notes the file that is the lock now. The caller holds mu, or
+// is the only one who knows the lock.
+func (l *heldLock) setRefreshed(id crypto.ID, when time.Time) {
+	l.id, l.refreshed, l.verified = id, when, when
+	l.refreshedAt.Store(when.UnixNano())
+}
+
+// watch renews the lock until ctx is done, which it is when the lock is lost.
+func (l *heldLock) watch(ctx context.Context) {
 	for sleep(ctx, l.repo.timing.watch) == nil {
-		if err := l.ensure(ctx, true); errors.Is(err, ErrLockLost) {
-			cancel(err)
+		_ = l.ensure(ctx, true) // a loss cancels ctx, other errors are passing
+	}
+}
+
+// watchExpiry ends the operation when the lock has expired and is not renewed
+// for a while: a request to the storage may hang and keep watch from
+// noticing. After standby, watch has that while to renew the lock.
+func (l *heldLock) watchExpiry(ctx context.Context) {
+	var expired time.Time // when that was seen first
+	for sleep(ctx, l.repo.timing.hang/4) == nil {
+		age := l.repo.now().Round(0).Sub(time.Unix(0, l.refreshedAt.Load()))
+		switch {
+		case age <= l.repo.timing.expire:
+			expired = time.Time{}
+		case expired.IsZero():
+			expired = time.Now() // with the monotonic clock, which stops in standby
+		case time.Since(expired) >= l.repo.timing.hang:
+			_ = l.lose(fmt.Errorf("%w: not refreshed for %v", ErrLockLost, age.Round(time.Second)))
 			return
 		}
 	}
@@ -42,8 +91,8 @@ func (l *heldLock) watch(ctx context.Context, cancel context.CancelCauseFunc) {
 func (l *heldLock) ensure(ctx context.Context, look bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.lost != nil {
-		return l.lost
+	if lost := l.loss(); lost != nil {
+		return lost
 	}
 	now := l.repo.now().Round(0)
 	age := now.Sub(l.refreshed)
@@ -59,7 +108,7 @@ func (l *heldLock) ensure(ctx context.Context, look bool) error {
 		err = fmt.Errorf("%w: not refreshed for %v: %w", ErrLockLost, age.Round(time.Second), err)
 	}
 	if errors.Is(err, ErrLockLost) {
-		l.lost = err
+		return l.lose(err)
 	}
 	return err
 }
@@ -102,7 +151,7 @@ func (l *heldLock) renew(ctx context.Context, expired bool) error {
 		_ = l.repo.removeLockFile(context.WithoutCancel(ctx), id) // the old one stays the lock
 		return err
 	}
-	l.id, l.refreshed, l.verified = id, refreshed, refreshed
+	l.setRefreshed(id, refreshed)
 	return nil
 }
 
@@ -122,8 +171,11 @@ func (r *Repo) ShareLock(ctx context.Context) error {
 func (l *heldLock) share(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.lost != nil {
-		return l.lost
+	if lost := l.loss(); lost != nil {
+		return lost
+	}
+	if l.mode != ExclusiveLock {
+		return errors.New("share lock: it is not an exclusive one")
 	}
 	was := l.mode
 	l.mode = SharedLock
@@ -132,9 +184,22 @@ func (l *heldLock) share(ctx context.Context) error {
 		l.mode = was
 	}
 	if errors.Is(err, ErrLockLost) {
-		l.lost = err
+		return l.lose(err)
 	}
 	return err
+}
+
+// HoldsAlone reports whether the running operation holds an exclusive lock.
+func (r *Repo) HoldsAlone() bool {
+	r.lockMu.Lock()
+	held := r.held
+	r.lockMu.Unlock()
+	if held == nil {
+		return false
+	}
+	held.mu.Lock()
+	defer held.mu.Unlock()
+	return held.mode == ExclusiveLock && held.loss() == nil
 }
 
 // release removes the lock, for which it has a minute of its own.

@@ -106,6 +106,48 @@ func (r *Repo) addIndexFile(ctx context.Context, id crypto.ID) error {
 	return nil
 }
 
+// SaveIndex stores the JSON of an index file, whose packs are durable. Like
+// a snapshot it makes others rely on them, so the lock of the operation is
+// looked at just before.
+func (r *Repo) SaveIndex(ctx context.Context, json []byte) (crypto.ID, error) {
+	if err := r.guardLooking(ctx, true); err != nil {
+		return crypto.ID{}, err
+	}
+	return r.SaveUnpacked(ctx, backend.IndexFile, json)
+}
+
+// IndexFilesWith returns which of the index files list a pack that select
+// chooses.
+func (r *Repo) IndexFilesWith(ctx context.Context, files []crypto.ID, choose func(pack crypto.ID) bool) ([]crypto.ID, error) {
+	var mu sync.Mutex
+	var with []crypto.ID
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(backend.Connections(r.be), 4))
+	for _, id := range files {
+		g.Go(func() error {
+			json, err := r.LoadUnpacked(ctx, backend.IndexFile, id)
+			if err != nil {
+				return err
+			}
+			found := false
+			err = index.Decode(json, func(pack crypto.ID, _ []index.Blob) error {
+				found = found || choose(pack)
+				return nil
+			})
+			if err != nil {
+				return &CorruptError{Handle: fileHandle(backend.IndexFile, id), Err: err}
+			}
+			if found {
+				mu.Lock()
+				with = append(with, id)
+				mu.Unlock()
+			}
+			return nil
+		})
+	}
+	return with, g.Wait()
+}
+
 // indexLoader collects what the index files list.
 type indexLoader struct {
 	repo      *Repo

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/garner-backup/garner/crypto"
@@ -53,6 +54,7 @@ type lockTiming struct {
 	unreadable []time.Duration // waits before a lock that can't be read is looked at again
 	firstRetry time.Duration
 	lastRetry  time.Duration
+	hang       time.Duration // how long an expired lock may be found unrefreshed before it counts as lost
 	release    time.Duration // grace for removing a lock after cancellation
 }
 
@@ -67,6 +69,7 @@ func defaultLockTiming() lockTiming {
 		unreadable: []time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second},
 		firstRetry: 5 * time.Second,
 		lastRetry:  time.Minute,
+		hang:       2 * time.Minute,
 		release:    time.Minute,
 	}
 }
@@ -121,20 +124,20 @@ func (r *Repo) WithLock(ctx context.Context, mode LockMode, opts *LockOptions, f
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		held.watch(ctx, cancel)
-	}()
+	held.onLoss(cancel)
+	var watchers sync.WaitGroup
+	watchers.Go(func() { held.watch(ctx) })
+	watchers.Go(func() { held.watchExpiry(ctx) })
 	defer func() {
-		lost := errors.Is(context.Cause(ctx), ErrLockLost)
 		cancel(nil)
-		<-stopped
+		watchers.Wait()
 		if rerr := held.release(context.WithoutCancel(ctx)); err == nil {
 			err = rerr
 		}
-		if lost {
-			err = context.Cause(ctx)
+		// A loss that fn did not notice counts all the same: others may have
+		// changed what it went by.
+		if lost := held.loss(); lost != nil {
+			err = lost
 		}
 	}()
 	return fn(ctx)
@@ -181,11 +184,11 @@ func (r *Repo) tryAcquire(ctx context.Context, mode LockMode) (*heldLock, error)
 		return nil, err
 	}
 	held := &heldLock{repo: r, mode: mode}
-	var err error
-	if held.id, held.refreshed, err = r.writeLock(ctx, mode); err != nil {
+	id, refreshed, err := r.writeLock(ctx, mode)
+	if err != nil {
 		return nil, err
 	}
-	held.verified = held.refreshed
+	held.setRefreshed(id, refreshed)
 	if err = sleep(ctx, r.timing.settle); err == nil {
 		err = r.checkConflicts(ctx, mode, held.id)
 	}
@@ -233,21 +236,42 @@ func (r *Repo) checkConflicts(ctx context.Context, mode LockMode, own crypto.ID)
 	}
 }
 
+// findConflict looks through the locks, and again if one vanished between
+// being listed and being read: its holder may have renewed it under another
+// name, which the listing did not show.
 func (r *Repo) findConflict(ctx context.Context, mode LockMode, own crypto.ID) (unreadable *InvalidLockError, err error) {
-	for l, err := range r.Locks(ctx) {
-		switch {
-		case err != nil:
+	for {
+		unreadable, vanished, err := r.lookForConflict(ctx, mode, own)
+		if err != nil || !vanished {
+			return unreadable, err
+		}
+		if err := ctx.Err(); err != nil {
 			return nil, err
-		case l.ID == own:
-		case l.Err != nil && ctx.Err() != nil:
-			return nil, ctx.Err()
-		case l.Err != nil:
-			unreadable = &InvalidLockError{ID: l.ID, Err: l.Err}
-		case mode == ExclusiveLock || l.Info.Exclusive:
-			return nil, &LockedError{ID: l.ID, Lock: l.Info}
 		}
 	}
-	return unreadable, nil
+}
+
+func (r *Repo) lookForConflict(ctx context.Context, mode LockMode, own crypto.ID) (unreadable *InvalidLockError, vanished bool, err error) {
+	for fi, err := range r.List(ctx, backend.LockFile) {
+		if err != nil {
+			return nil, false, err
+		}
+		if fi.ID == own {
+			continue
+		}
+		info, err := r.loadLock(ctx, fi.ID)
+		switch {
+		case errors.Is(err, backend.ErrNotExist):
+			vanished = true
+		case err != nil && ctx.Err() != nil:
+			return nil, false, ctx.Err()
+		case err != nil:
+			unreadable = &InvalidLockError{ID: fi.ID, Err: err}
+		case mode == ExclusiveLock || info.Exclusive:
+			return nil, false, &LockedError{ID: fi.ID, Lock: info}
+		}
+	}
+	return unreadable, vanished, nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

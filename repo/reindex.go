@@ -114,6 +114,10 @@ type IndexRewrite struct {
 	// Drop, if not nil, says which packs lose the entries that the index
 	// files have for them. It is called from several goroutines.
 	Drop func(pack crypto.ID) bool
+	// Files, if not nil, are the only files that are looked at; the others
+	// stay. If one of them is not there, the index was changed by somebody
+	// else, and nothing is changed; the error wraps [ErrIndexChanged].
+	Files []crypto.ID
 	// Discard names index files that are removed without being read.
 	Discard []crypto.ID
 	// Add, if not nil, is called with a function that enters packs, which are
@@ -144,14 +148,9 @@ func (r *Repo) RewriteIndex(ctx context.Context, change *IndexRewrite) (IndexFil
 	w := &indexRewriter{repo: r, change: change, seen: make(map[crypto.ID]crypto.ID), files: index.NewCollector(r.now)}
 	// What is listed here is what is replaced; files that are written from
 	// now on are new.
-	var old []crypto.ID
-	for fi, err := range r.List(ctx, backend.IndexFile) {
-		if err != nil {
-			return IndexFiles{}, err
-		}
-		if !slices.Contains(change.Discard, fi.ID) {
-			old = append(old, fi.ID)
-		}
+	old, err := r.indexesToRewrite(ctx, change)
+	if err != nil {
+		return IndexFiles{}, err
 	}
 	if change.Add != nil {
 		err := change.Add(ctx, func(pack crypto.ID, blobs []index.Blob) error { return w.enter(ctx, pack, blobs) })
@@ -163,6 +162,33 @@ func (r *Repo) RewriteIndex(ctx context.Context, change *IndexRewrite) (IndexFil
 		return w.result, err
 	}
 	return w.result, w.removeOld(ctx)
+}
+
+// ErrIndexChanged means that index files are gone which an operation goes by.
+var ErrIndexChanged = errors.New("index files are gone: another operation has changed the index")
+
+// indexesToRewrite returns the index files that may be replaced.
+func (r *Repo) indexesToRewrite(ctx context.Context, change *IndexRewrite) (old []crypto.ID, err error) {
+	wanted := make(map[crypto.ID]bool)
+	for _, id := range change.Files {
+		wanted[id] = true
+	}
+	for fi, err := range r.List(ctx, backend.IndexFile) {
+		if err != nil {
+			return nil, err
+		}
+		if change.Files != nil && !wanted[fi.ID] {
+			continue
+		}
+		delete(wanted, fi.ID)
+		if !slices.Contains(change.Discard, fi.ID) {
+			old = append(old, fi.ID)
+		}
+	}
+	for id := range wanted {
+		return nil, fmt.Errorf("%w, for example %s", ErrIndexChanged, id.Short())
+	}
+	return old, nil
 }
 
 // indexRewriter is the state of one RewriteIndex.
@@ -359,10 +385,7 @@ func (w *indexRewriter) save(ctx context.Context, force bool) error {
 	if json == nil {
 		return nil
 	}
-	if err := w.repo.guard(ctx); err != nil {
-		return err
-	}
-	id, err := w.repo.SaveUnpacked(ctx, backend.IndexFile, json)
+	id, err := w.repo.SaveIndex(ctx, json)
 	if err != nil {
 		return err
 	}

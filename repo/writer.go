@@ -126,7 +126,8 @@ func (w *Writer) SaveHashed(ctx context.Context, h index.BlobHandle, content []b
 }
 
 // SaveAgain is SaveHashed for a blob that is to leave the packs it is in: it
-// is stored though the index knows it, but once by each Writer.
+// is stored though the index knows it. Callers call it once for each blob; only
+// while the blob is under way is a second call without effect.
 func (w *Writer) SaveAgain(ctx context.Context, h index.BlobHandle, content []byte) (SavedBlob, error) {
 	return w.saveHashed(ctx, h, content, true)
 }
@@ -146,6 +147,7 @@ func (w *Writer) saveHashed(ctx context.Context, h index.BlobHandle, content []b
 	defer w.repo.scratch.Put(s)
 	b, sealed, err := w.repo.sealBlob(s, h, content)
 	if err != nil {
+		w.settle([]index.Blob{{BlobHandle: h}}) // nobody has it
 		return saved, err
 	}
 	return w.pack(b, sealed)
@@ -154,8 +156,7 @@ func (w *Writer) saveHashed(ctx context.Context, h index.BlobHandle, content []b
 // SaveSealed stores a blob as it was sealed before, after checking that this
 // was done with the repository's key. Of b only handle and UncompressedLength
 // count. Like SaveAgain it stores what the index knows. Whether the content
-// fits the ID was checked when the blob was sealed, and is checked whenever
-// it is opened.
+// fits the ID is for the caller to know: it is not opened.
 func (w *Writer) SaveSealed(ctx context.Context, b index.Blob, sealed []byte) (SavedBlob, error) {
 	if err := ctx.Err(); err != nil {
 		return SavedBlob{ID: b.ID}, context.Cause(ctx)
@@ -347,10 +348,7 @@ func (w *Writer) saveIndex(ctx context.Context, force bool) error {
 		if json == nil {
 			return nil
 		}
-		if err := w.repo.guard(ctx); err != nil {
-			return err
-		}
-		id, err := w.repo.SaveUnpacked(ctx, backend.IndexFile, json)
+		id, err := w.repo.SaveIndex(ctx, json)
 		if err != nil {
 			return err
 		}
@@ -371,11 +369,13 @@ func (w *Writer) flushPacks() error {
 			slot.mu.Unlock()
 			switch {
 			case b == nil:
-			case last != nil && last.Size()+b.Size() <= int64(w.repo.opts.PackSize):
-				if err := last.Merge(b); err != nil {
+			case last != nil && last.Size()+b.Size() <= int64(w.repo.opts.PackSize) && last.Len()+b.Len() <= pack.MaxBlobs:
+				err := last.Merge(b)
+				b.Close()
+				if err != nil {
+					last.Close()
 					return err
 				}
-				b.Close()
 			default:
 				if last != nil {
 					w.upload(index.BlobType(t), last)
@@ -423,6 +423,7 @@ func (w *Writer) saveLarge(ctx context.Context, h index.BlobHandle, content back
 	}
 	b, err := w.largePack(h, content)
 	if err != nil {
+		w.settle([]index.Blob{{BlobHandle: h}}) // nobody has it
 		return saved, err
 	}
 	saved.New, saved.Stored = true, int(b.Size())+pack.Trailer

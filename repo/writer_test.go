@@ -404,3 +404,25 @@ func TestPacksOutliveTheCallThatFilledThem(t *testing.T) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
 }
+
+// TestTheLastPacksMergeOnlyIfTheirHeadersFit ends with two packs that
+// together have room for their bytes, but not for their entries.
+func TestTheLastPacksMergeOnlyIfTheirHeadersFit(t *testing.T) {
+	if testing.Short() {
+		t.Skip("stores 400,000 blobs")
+	}
+	r := newTestRepo(t, mem.New(), &Options{PackSize: MaxPackSize, Compression: CompressionOff, NoExtraVerify: true, TempDir: t.TempDir()})
+	const blobs = pack.MaxBlobs + 5000
+	err := r.Write(t.Context(), func(ctx context.Context, w *Writer) error {
+		for i := range uint64(blobs) {
+			h := index.BlobHandle{Type: index.DataBlob, ID: crypto.ID{byte(i), byte(i >> 8), byte(i >> 16)}}
+			if _, err := w.SaveHashed(ctx, h, []byte{1}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil || r.Index().Len() != blobs || fileCount(t, r, backend.PackFile) != 2 {
+		t.Errorf("%v; %d blobs in %d packs", err, r.Index().Len(), fileCount(t, r, backend.PackFile))
+	}
+}

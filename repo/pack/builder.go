@@ -119,6 +119,9 @@ func (b *Builder) write(p []byte) error {
 // Size returns the bytes of blobs added so far, without the header.
 func (b *Builder) Size() int64 { return b.size }
 
+// Len returns how many blobs were added.
+func (b *Builder) Len() int { return len(b.blobs) }
+
 // Empty reports whether nothing was added.
 func (b *Builder) Empty() bool { return len(b.blobs) == 0 }
 
