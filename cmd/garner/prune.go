@@ -148,7 +148,8 @@ func pruneLocked(ctx context.Context, app *cli.App, r *repo.Repo, dryRun bool, o
 		return err
 	}
 	d.enter("", "", 0)
-	if err := printPlan(app, d, plan, dryRun); err != nil || dryRun {
+	d.progress.Print(func() { err = printPlan(app, plan, dryRun) })
+	if err != nil || dryRun {
 		d.stop()
 		return err
 	}
@@ -194,29 +195,26 @@ type pruneSummary struct {
 }
 
 // printPlan tells what is going to happen.
-func printPlan(app *cli.App, d *phases, plan *prune.Plan, dryRun bool) (err error) {
+func printPlan(app *cli.App, plan *prune.Plan, dryRun bool) error {
 	s := plan.Stats()
-	d.progress.Print(func() {
-		if app.JSON {
-			err = app.PrintJSON(pruneSummary{"summary", s})
-			return
-		}
-		if dryRun {
-			app.Printf("\nWould have made the following changes:\n")
-		}
-		app.Printf("\n")
-		if app.Verbose > 0 {
-			printUse(app, s)
-		}
-		printChanges(app, s)
-		if app.Verbose > 0 {
-			printPacks(app, s)
-		}
-		if dryRun && app.Verbose > 1 {
-			printPackIDs(app, plan)
-		}
-	})
-	return err
+	if app.JSON {
+		return app.PrintJSON(pruneSummary{"summary", s})
+	}
+	if dryRun {
+		app.Printf("\nWould have made the following changes:\n")
+	}
+	app.Printf("\n")
+	if app.Verbose > 0 {
+		printUse(app, s)
+	}
+	printChanges(app, s)
+	if app.Verbose > 0 {
+		printPacks(app, s)
+	}
+	if dryRun && app.Verbose > 1 {
+		printPackIDs(app, plan)
+	}
+	return nil
 }
 
 func blobLine(app *cli.App, title string, blobs int, bytes int64) {

@@ -10,35 +10,30 @@ import (
 	"github.com/garner-backup/garner/repo/prune"
 )
 
-// sweepTries is how often a sweep begins anew when someone else changed the
-// repository in between.
-const sweepTries = 3
-
-// runTwoPhase does what is due: it sweeps marks whose grace time is over, and
-// marks if nothing is marked then.
+// runTwoPhase does what is due of a prune that does not lock others out.
 func runTwoPhase(ctx context.Context, app *cli.App, o pruneOptions, opts *prune.Options) error {
 	return app.Open(ctx, cli.Unlocked, func(ctx context.Context, r *repo.Repo) error {
-		marks, err := prune.Marks(ctx, r)
-		if err != nil {
-			return err
+		d := newPhases(app)
+		opts.Observer = pruneObserver(d)
+		var printed error // the first error of the output
+		print := func(fn func() error) {
+			d.enter("", "", 0)
+			d.progress.Print(func() { printed = errors.Join(printed, fn()) })
 		}
-		var due []*prune.Mark
-		for _, m := range marks {
-			if m.Due(time.Now(), o.grace) {
-				due = append(due, m)
-			} else if err := printPending(app, m, o.grace); err != nil {
-				return err
-			}
+		grace := o.grace
+		if grace == 0 {
+			grace = -1 // none
 		}
-		if len(due) > 0 {
-			if err := sweep(ctx, app, r, o, due); err != nil {
-				return err
-			}
-		}
-		if len(due) < len(marks) || (o.dryRun && len(due) > 0) {
-			return nil // what is marked shall be deleted before there is more
-		}
-		return mark(ctx, app, r, o, opts)
+		err := prune.TwoPhase(ctx, r, &prune.TwoPhaseOptions{
+			Prune: opts, Grace: grace, Lock: app.LockOptions(), DryRun: o.dryRun, NoLock: app.NoLock,
+			Pending: func(m *prune.Mark, due time.Time) { print(func() error { return printPending(app, m, due) }) },
+			Planned: func(p *prune.Plan) { print(func() error { return printPlan(app, p, o.dryRun) }) },
+			Swept:   func(s prune.SweepStats) { print(func() error { return printSweep(app, s, o.dryRun) }) },
+			Again:   func(err error) { print(func() error { app.Printf("%v: beginning anew\n", err); return nil }) },
+			Nothing: func() { print(func() error { app.Printf("nothing to mark\n"); return nil }) },
+		})
+		d.stop()
+		return errors.Join(err, printed)
 	})
 }
 
@@ -46,46 +41,18 @@ func runTwoPhase(ctx context.Context, app *cli.App, o pruneOptions, opts *prune.
 type markMessage struct {
 	MessageType string    `json:"message_type"` // "mark"
 	Packs       int       `json:"packs"`
+	Orphans     int       `json:"unreferenced"`
 	Time        time.Time `json:"time"`
 	Due         time.Time `json:"due"`
 }
 
-func printPending(app *cli.App, m *prune.Mark, grace time.Duration) error {
-	due := m.Time.Add(grace)
+func printPending(app *cli.App, m *prune.Mark, due time.Time) error {
 	if app.JSON {
-		return app.PrintJSON(markMessage{"mark", len(m.Packs), m.Time, due})
+		return app.PrintJSON(markMessage{"mark", len(m.Packs), len(m.Orphans), m.Time, due})
 	}
-	app.Printf("%d packs were marked at %s; what is unused still is deleted from %s on\n",
-		len(m.Packs), m.Time.Local().Format(time.DateTime), due.Local().Format(time.DateTime))
+	app.Printf("%d packs and %d unreferenced ones were marked at %s; what is unused still is deleted from %s on\n",
+		len(m.Packs), len(m.Orphans), m.Time.Local().Format(time.DateTime), due.Local().Format(time.DateTime))
 	return nil
-}
-
-// mark is the first phase.
-func mark(ctx context.Context, app *cli.App, r *repo.Repo, o pruneOptions, opts *prune.Options) error {
-	return withLock(ctx, app, r, repo.SharedLock, func(ctx context.Context) error {
-		d := newPhases(app)
-		opts.Observer = pruneObserver(d)
-		plan, err := prune.NewPlan(ctx, r, opts)
-		if err != nil {
-			d.stop()
-			return err
-		}
-		d.enter("", "", 0)
-		if err := printPlan(app, d, plan, o.dryRun); err != nil || o.dryRun {
-			d.stop()
-			return err
-		}
-		m, err := plan.Mark(ctx, time.Now())
-		d.stop()
-		if err != nil {
-			return err
-		}
-		if m == nil {
-			app.Printf("nothing to mark\n")
-			return nil
-		}
-		return printPending(app, m, o.grace)
-	})
 }
 
 // sweepMessage tells programs of a sweep.
@@ -97,57 +64,15 @@ type sweepMessage struct {
 	Orphans     int    `json:"unreferenced"`
 }
 
-// sweep is the second phase. Most of it runs under a shared lock.
-func sweep(ctx context.Context, app *cli.App, r *repo.Repo, o pruneOptions, due []*prune.Mark) error {
-	for try := 1; ; try++ {
-		err := sweepOnce(ctx, app, r, o, due)
-		if !errors.Is(err, prune.ErrStale) || try == sweepTries {
-			return err
-		}
-		app.Printf("%v: beginning anew\n", err)
-	}
-}
-
-func sweepOnce(ctx context.Context, app *cli.App, r *repo.Repo, o pruneOptions, due []*prune.Mark) error {
-	d := newPhases(app)
-	var s *prune.Sweep
-	err := withLock(ctx, app, r, repo.SharedLock, func(ctx context.Context) (err error) {
-		s, err = prune.NewSweep(ctx, r, due, pruneObserver(d))
-		return err
-	})
-	if err != nil {
-		d.stop()
-		return err
-	}
-	if o.dryRun {
-		d.stop()
-		return printSweep(app, s.Preview(), "would be ")
-	}
-	var stats prune.SweepStats
-	err = withLock(ctx, app, r, repo.ExclusiveLock, func(ctx context.Context) (err error) {
-		stats, err = s.Apply(ctx)
-		return err
-	})
-	d.stop()
-	if err != nil {
-		return err
-	}
-	return printSweep(app, stats, "")
-}
-
-func printSweep(app *cli.App, s prune.SweepStats, would string) error {
+func printSweep(app *cli.App, s prune.SweepStats, dryRun bool) error {
 	if app.JSON {
 		return app.PrintJSON(sweepMessage{"sweep", s.Marked, s.Deleted, s.Spared, s.Orphans})
+	}
+	would := ""
+	if dryRun {
+		would = "would be "
 	}
 	app.Printf("of %d marked packs, %d %sdeleted and %d %sspared, as they are in use again; %d unreferenced packs %sdeleted\n",
 		s.Marked, s.Deleted, would, s.Spared, would, s.Orphans, would)
 	return nil
-}
-
-// withLock takes a lock unless --no-lock says not to, which is for dry runs.
-func withLock(ctx context.Context, app *cli.App, r *repo.Repo, mode repo.LockMode, fn func(ctx context.Context) error) error {
-	if app.NoLock {
-		return fn(ctx)
-	}
-	return r.WithLock(ctx, mode, app.LockOptions(), fn)
 }

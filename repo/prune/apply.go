@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -23,6 +24,24 @@ func (p *Plan) Apply(ctx context.Context) error {
 	if err := p.checkFresh(ctx); err != nil {
 		return err
 	}
+	if !p.Empty() {
+		if err := p.apply(ctx); err != nil {
+			return err
+		}
+	}
+	// All that was marked is decided now. Marks that stayed would only keep
+	// a later Mark waiting.
+	marks, err := Marks(ctx, p.repo)
+	if errors.Is(err, ErrNoMarks) {
+		return nil
+	}
+	if err == nil {
+		err = removeMarks(ctx, p.repo, marks)
+	}
+	return err
+}
+
+func (p *Plan) apply(ctx context.Context) error {
 	p.deleteOrphans(ctx)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -100,21 +119,27 @@ func (p *Plan) repackAll(ctx context.Context) error {
 	for _, n := range p.repack {
 		chosen.Add(n)
 	}
+	copiers := sync.Pool{New: func() any { return new(copier) }}
 	err := p.repo.Write(ctx, func(ctx context.Context, w *repo.Writer) error {
-		g, ctx := errgroup.WithContext(ctx)
+		g, gctx := errgroup.WithContext(ctx)
 		g.SetLimit(max(backend.Connections(p.repo.Backend()), 2))
 		for n, positions := range p.view.ByPack(chosen.Has) {
-			if ctx.Err() != nil {
+			if gctx.Err() != nil {
 				break
 			}
 			g.Go(func() error {
-				c := copier{repo: p.repo, w: w}
-				err := c.copyPack(ctx, p.view.PackID(n), p.kept(positions))
+				c := copiers.Get().(*copier)
+				defer copiers.Put(c)
+				c.repo, c.w, c.several = p.repo, w, p.several
+				err := c.copyPack(gctx, repo.FileInfo{ID: p.view.PackID(n), Size: p.packs[n].size}, p.blobs(positions, nil), p.blobs(positions, p.keep.Has))
 				p.seen.done(PhaseRepack)
 				return err
 			})
 		}
-		return g.Wait()
+		if err := g.Wait(); err != nil {
+			return err
+		}
+		return context.Cause(ctx)
 	})
 	if err != nil {
 		return err
@@ -122,15 +147,22 @@ func (p *Plan) repackAll(ctx context.Context) error {
 	return p.checkCopies(chosen)
 }
 
-// kept returns the blobs at the positions that must survive.
-func (p *Plan) kept(positions []int) []index.Blob {
+// blobs returns the blobs at those positions that choose takes, nil being
+// all.
+func (p *Plan) blobs(positions []int, choose func(position int) bool) []index.Blob {
 	blobs := make([]index.Blob, 0, len(positions))
 	for _, at := range positions {
-		if p.keep.Has(at) {
+		if choose == nil || choose(at) {
 			blobs = append(blobs, p.view.At(at))
 		}
 	}
 	return blobs
+}
+
+// several reports whether a blob is stored in more than one place.
+func (p *Plan) several(h index.BlobHandle) bool {
+	first, ok := p.view.Ordinal(h)
+	return ok && p.view.End(first)-first > 1
 }
 
 // checkCopies makes sure that every blob that was to be copied is in a pack
@@ -166,41 +198,64 @@ func (p *Plan) leaving() map[crypto.ID]bool {
 // leaveIndex makes the index forget the packs that go. Everything that stays
 // is in a new index file before an old one is deleted.
 func (p *Plan) leaveIndex(ctx context.Context) error {
-	if p.opts.UnsafeRecovery {
-		return nil // deletePacks makes room first
+	leaving := p.leaving()
+	if p.opts.UnsafeRecovery || len(leaving) == 0 {
+		return nil // recover makes room first
 	}
-	return dropFromIndex(ctx, p.repo, p.leaving(), p.seen)
+	return dropFromIndex(ctx, p.repo, p.repo.Index().Files(), leaving, p.seen)
 }
 
-// dropFromIndex replaces the index files that list packs which go.
-func dropFromIndex(ctx context.Context, r *repo.Repo, leaving map[crypto.ID]bool, seen *observed) error {
+// dropFromIndex replaces those of the index files that list packs which go.
+func dropFromIndex(ctx context.Context, r *repo.Repo, files []crypto.ID, leaving map[crypto.ID]bool, seen *observed) error {
 	seen.phase(PhaseRewrite, 0)
-	_, err := r.RewriteIndex(ctx, &repo.IndexRewrite{Drop: func(pack crypto.ID) bool { return leaving[pack] }})
+	_, err := r.RewriteIndex(ctx, &repo.IndexRewrite{Files: files, Drop: func(pack crypto.ID) bool { return leaving[pack] }})
+	if errors.Is(err, repo.ErrIndexChanged) {
+		err = fmt.Errorf("%w: %w", ErrStale, err)
+	}
 	return err
 }
 
 // deletePacks deletes the packs that no index lists any more. A pack that
 // can't be deleted does no harm: the next prune finds it.
 func (p *Plan) deletePacks(ctx context.Context) error {
-	if p.opts.UnsafeRecovery {
-		if err := deleteIndexFiles(ctx, p.repo, p.state.indexes, p.seen); err != nil {
-			return err
-		}
-	}
 	var ids []crypto.ID
 	for n := range p.packs {
 		if p.remove.Has(n) && p.packs[n].size > 0 {
 			ids = append(ids, p.view.PackID(n))
 		}
 	}
-	deletePacks(ctx, p.repo, ids, p.seen)
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
 	if p.opts.UnsafeRecovery {
-		return writeIndex(ctx, p.repo, p.view, func(n int) bool { return !p.remove.Has(n) })
+		return p.recover(ctx, ids)
 	}
-	return nil
+	deletePacks(ctx, p.repo, ids, p.seen)
+	return context.Cause(ctx)
+}
+
+// recoverGrace is the time to write the index when the operation was
+// cancelled after the old one was deleted.
+const recoverGrace = 10 * time.Minute
+
+// recover deletes index files and packs to make room, and writes the index
+// anew, which only the memory holds meanwhile. So it tries that whatever
+// happens, unless the lock is lost: others may have written one then.
+func (p *Plan) recover(ctx context.Context, packs []crypto.ID) error {
+	stays := func(n int) bool { return !p.remove.Has(n) }
+	err := deleteIndexFiles(ctx, p.repo, p.state.indexes, p.seen)
+	if err == nil {
+		deletePacks(ctx, p.repo, packs, p.seen)
+		err = context.Cause(ctx)
+	} else {
+		stays = nil // no pack was deleted
+	}
+	if errors.Is(err, repo.ErrLockLost) {
+		return err
+	}
+	wctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoverGrace)
+	defer cancel()
+	if werr := writeIndex(wctx, p.repo, p.view, stays); werr != nil {
+		return fmt.Errorf("the new index could not be written: %w\nrun `garner repair index` when there is room", werr)
+	}
+	return err
 }
 
 // deletePacks deletes packs and warns of those that can't be.
@@ -225,7 +280,8 @@ func deleteIndexFiles(ctx context.Context, r *repo.Repo, ids []crypto.ID, seen *
 
 // writeIndex writes index files for the packs of a view that stay.
 func writeIndex(ctx context.Context, r *repo.Repo, v *index.View, stays func(number int) bool) error {
-	c := index.NewCollector(time.Now)
+	// The age of an index file does not matter: the packs are old.
+	c := index.NewCollector(func() time.Time { return time.Time{} })
 	var blobs []index.Blob
 	for n, positions := range v.ByPack(stays) {
 		blobs = blobs[:0]
@@ -248,6 +304,6 @@ func saveIndex(ctx context.Context, r *repo.Repo, c *index.Collector, force bool
 	if file == nil {
 		return nil
 	}
-	_, err := r.SaveUnpacked(ctx, backend.IndexFile, file)
+	_, err := r.SaveIndex(ctx, file)
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/garner-backup/garner/crypto"
@@ -14,14 +15,25 @@ import (
 // copier moves blobs from one pack to others. It is not safe for concurrent
 // use.
 type copier struct {
-	repo  *repo.Repo
-	w     *repo.Writer
-	plain []byte // of the blob at hand
+	repo *repo.Repo
+	w    *repo.Writer
+	// several says which blobs are stored elsewhere as well. The other place
+	// is going to be given up, so this one is opened before it is chosen.
+	several func(index.BlobHandle) bool
+	trusted bool // the pack's header says what the index says
+	sealed  []byte
+	plain   []byte // of the blob at hand
 }
 
 // copyPack stores blobs of a pack again. They stay sealed as they are unless
-// they would be compressed now, and their authenticator is verified.
-func (c *copier) copyPack(ctx context.Context, pack crypto.ID, blobs []index.Blob) error {
+// they would be compressed now. Their authenticators are verified, and that
+// the pack's own header has them where the index says: what the index says
+// becomes the header of a new pack, so a wrong index must not get there. If
+// the header says something else or can't be read, each blob is opened.
+func (c *copier) copyPack(ctx context.Context, pack repo.FileInfo, listed, blobs []index.Blob) error {
+	if err := c.readHeader(ctx, pack, listed); err != nil {
+		return err
+	}
 	var inMemory []index.Blob
 	for _, b := range blobs {
 		if b.PlaintextLength() < repo.LargeBlob {
@@ -29,10 +41,10 @@ func (c *copier) copyPack(ctx context.Context, pack crypto.ID, blobs []index.Blo
 			continue
 		}
 		if err := c.copyLarge(ctx, b); err != nil {
-			return damaged(ctx, pack, err)
+			return damaged(ctx, pack.ID, err)
 		}
 	}
-	err := c.repo.LoadSealed(ctx, pack, inMemory, func(b index.Blob, sealed []byte, err error) error {
+	err := c.repo.LoadSealed(ctx, pack.ID, inMemory, func(b index.Blob, sealed []byte, err error) error {
 		if err == nil {
 			err = c.copyBlob(ctx, b, sealed)
 		}
@@ -42,7 +54,15 @@ func (c *copier) copyPack(ctx context.Context, pack crypto.ID, blobs []index.Blo
 		}
 		return err
 	})
-	return damaged(ctx, pack, err)
+	return damaged(ctx, pack.ID, err)
+}
+
+// readHeader finds out whether the pack's header agrees with the index.
+func (c *copier) readHeader(ctx context.Context, pack repo.FileInfo, listed []index.Blob) error {
+	return c.repo.ReadHeaders(ctx, []repo.FileInfo{pack}, func(h repo.PackHeader) error {
+		c.trusted = h.Err == nil && slices.Equal(h.Blobs, listed)
+		return nil
+	})
 }
 
 // storeError is an error of the Writer, as opposed to one of reading.
@@ -59,19 +79,23 @@ func asStoreError(err error) error {
 }
 
 func (c *copier) copyBlob(ctx context.Context, b index.Blob, sealed []byte) error {
-	if !c.repo.Recompresses(b) {
-		_, err := c.w.SaveSealed(ctx, b, sealed)
-		if errors.Is(err, crypto.ErrUnauthenticated) {
+	recompress := c.repo.Recompresses(b)
+	if recompress || !c.trusted || c.several(b.BlobHandle) {
+		c.sealed = append(c.sealed[:0], sealed...) // which OpenBlob overwrites
+		plain, err := c.repo.OpenBlob(c.plain, b, c.sealed)
+		if err != nil {
 			return err
 		}
+		c.plain = plain
+	}
+	var err error
+	if recompress {
+		_, err = c.w.SaveAgain(ctx, b.BlobHandle, c.plain)
 		return asStoreError(err)
 	}
-	plain, err := c.repo.OpenBlob(c.plain, b, sealed)
-	if err != nil {
+	if _, err = c.w.SaveSealed(ctx, b, sealed); errors.Is(err, crypto.ErrUnauthenticated) {
 		return err
 	}
-	c.plain = plain
-	_, err = c.w.SaveAgain(ctx, b.BlobHandle, plain)
 	return asStoreError(err)
 }
 
@@ -103,7 +127,7 @@ func damaged(ctx context.Context, pack crypto.ID, err error) error {
 		return err
 	}
 	return &DamageError{Packs: []crypto.ID{pack}, Err: fmt.Errorf(
-		"%w\nnothing was deleted; run `garner check --read-data`, then `garner repair packs %s`", err, pack)}
+		"%w\nno pack in use was deleted; run `garner repair index --read-all-packs`, and if that does not help, `garner repair packs %s`", err, pack)}
 }
 
 // firstError keeps the first of several errors. It is safe for concurrent

@@ -92,7 +92,12 @@ func forget(t testing.TB, r *repo.Repo, ids ...crypto.ID) {
 // mustCheck reads everything in the repository and fails on any error.
 func mustCheck(t testing.TB, be backend.Backend, snapshots int) *check.Report {
 	t.Helper()
-	rep, err := check.Run(context.Background(), open(t, be, nil), &check.Options{SelectPacks: check.AllPacks})
+	return mustCheckWith(t, be, snapshots, &check.Options{SelectPacks: check.AllPacks})
+}
+
+func mustCheckWith(t testing.TB, be backend.Backend, snapshots int, opts *check.Options) *check.Report {
+	t.Helper()
+	rep, err := check.Run(context.Background(), open(t, be, nil), opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,16 +18,22 @@ const DefaultGrace = 24 * time.Hour
 
 // Mark is the first phase of a prune that does not lock others out, as its
 // result stands in the repository: packs that held nothing in use that is not
-// in another pack, too. It is a hint of what to look at; [NewSweep] decides
-// anew.
+// in another pack, too, and packs that no index listed. It is a hint of what
+// to look at; [NewSweep] decides anew.
 type Mark struct {
-	ID    crypto.ID // of the file
-	Time  time.Time
-	Packs []crypto.ID
+	ID      crypto.ID // of the file
+	Time    time.Time
+	Packs   []crypto.ID
+	Orphans []crypto.ID // packs that no index listed; a backup that ran then may have listed them since
+	// Err says why the file can't be read. Such a mark marks nothing.
+	Err error
 }
 
-// Due reports whether the grace time is over.
-func (m *Mark) Due(now time.Time, grace time.Duration) bool { return now.Sub(m.Time) >= grace }
+// Due reports whether the grace time is over. It is for a mark that can't be
+// read, which nobody has to wait for.
+func (m *Mark) Due(now time.Time, grace time.Duration) bool {
+	return m.Err != nil || now.Sub(m.Time) >= grace
+}
 
 // markFile is what is stored of a Mark.
 type markFile struct {
@@ -35,6 +41,7 @@ type markFile struct {
 	Version int         `json:"version"`
 	Time    time.Time   `json:"time"`
 	Packs   []crypto.ID `json:"packs"`
+	Orphans []crypto.ID `json:"orphans"`
 }
 
 const (
@@ -54,20 +61,20 @@ func (p *Plan) Mark(ctx context.Context, now time.Time) (*Mark, error) {
 	if p.opts.UnsafeRecovery {
 		return nil, errors.New("recovery from a full storage deletes at once, it can't be done in two phases")
 	}
-	m := &Mark{Time: now.UTC().Round(time.Second)}
+	m := &Mark{Time: now.UTC().Truncate(time.Second), Orphans: p.orphan}
 	for n := range p.packs {
 		if p.remove.Has(n) && p.packs[n].size > 0 {
 			m.Packs = append(m.Packs, p.view.PackID(n))
 		}
 	}
-	if len(m.Packs) == 0 {
+	if len(m.Packs)+len(m.Orphans) == 0 {
 		return nil, nil
 	}
 	if err := p.repackAll(ctx); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(m.Packs, crypto.ID.Compare)
-	b, err := json.Marshal(markFile{markKind, markVersion, m.Time, m.Packs})
+	b, err := json.Marshal(markFile{markKind, markVersion, m.Time, m.Packs, m.Orphans})
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +85,7 @@ func (p *Plan) Mark(ctx context.Context, now time.Time) (*Mark, error) {
 }
 
 // Marks returns the marks in the repository, oldest first. Files of other
-// kinds are passed over.
+// kinds and versions are passed over.
 func Marks(ctx context.Context, r *repo.Repo) ([]*Mark, error) {
 	ids, err := list(ctx, r, backend.ExtensionFile)
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -90,36 +97,38 @@ func Marks(ctx context.Context, r *repo.Repo) ([]*Mark, error) {
 	var marks []*Mark
 	for _, id := range ids {
 		b, err := r.LoadUnpacked(ctx, backend.ExtensionFile, id)
-		if errors.Is(err, backend.ErrNotExist) {
-			continue
-		}
-		if err != nil {
+		var corrupt *repo.CorruptError
+		switch {
+		case errors.Is(err, backend.ErrNotExist):
+		case errors.As(err, &corrupt):
+			marks = append(marks, &Mark{ID: id, Err: err})
+		case err != nil:
 			return nil, err
-		}
-		m, err := decodeMark(b)
-		if err != nil {
-			return nil, &repo.CorruptError{Handle: backend.Handle{Type: backend.ExtensionFile, Name: id.String()}, Err: err}
-		}
-		if m != nil {
-			m.ID = id
-			marks = append(marks, m)
+		default:
+			if m := decodeMark(b); m != nil {
+				m.ID = id
+				marks = append(marks, m)
+			}
 		}
 	}
 	slices.SortFunc(marks, func(a, b *Mark) int { return a.Time.Compare(b.Time) })
 	return marks, nil
 }
 
-// decodeMark returns nil for a file of another kind.
-func decodeMark(b []byte) (*Mark, error) {
+// decodeMark returns nil for a file of another kind or version.
+func decodeMark(b []byte) *Mark {
 	var f markFile
-	if err := json.Unmarshal(b, &f); err != nil {
-		return nil, err
+	if err := json.Unmarshal(b, &f); err != nil || f.Kind != markKind || f.Version != markVersion {
+		return nil
 	}
-	if f.Kind != markKind {
-		return nil, nil
+	return &Mark{Time: f.Time, Packs: f.Packs, Orphans: f.Orphans}
+}
+
+func removeMarks(ctx context.Context, r *repo.Repo, marks []*Mark) error {
+	for _, m := range marks {
+		if err := r.Remove(ctx, backend.ExtensionFile, m.ID); err != nil && !errors.Is(err, backend.ErrNotExist) {
+			return err
+		}
 	}
-	if f.Version != markVersion {
-		return nil, fmt.Errorf("mark of version %d, this program knows %d", f.Version, markVersion)
-	}
-	return &Mark{Time: f.Time, Packs: f.Packs}, nil
+	return nil
 }

@@ -104,8 +104,8 @@ func NewPlan(ctx context.Context, r *repo.Repo, opts *Options) (*Plan, error) {
 		return nil, err
 	}
 	p.seen.phase(PhaseIndex, 0)
-	if err := r.LoadIndex(ctx); err != nil {
-		return nil, fmt.Errorf("%w\nrun `garner repair index` first", err)
+	if err := loadIndex(ctx, r); err != nil {
+		return nil, err
 	}
 	p.state.indexes = r.Index().Files()
 	if err := p.mark(ctx, roots); err != nil {
@@ -116,6 +116,16 @@ func NewPlan(ctx context.Context, r *repo.Repo, opts *Options) (*Plan, error) {
 	}
 	p.decide()
 	return p, nil
+}
+
+// loadIndex loads the index and says what to do if it is damaged.
+func loadIndex(ctx context.Context, r *repo.Repo) error {
+	err := r.LoadIndex(ctx)
+	var corrupt *repo.CorruptError
+	if errors.As(err, &corrupt) {
+		return fmt.Errorf("%w\nrun `garner repair index` first", err)
+	}
+	return err
 }
 
 // loadSnapshots returns the trees of all snapshots that count.

@@ -210,31 +210,49 @@ var pruneActor = locked(repo.ExclusiveLock, func(ctx context.Context, r *repo.Re
 	return err
 })
 
-// sweepActor is the second phase, with no grace.
-func sweepActor(stats *prune.SweepStats) actor {
+// forgetActor removes one of several snapshots.
+var forgetActor = locked(repo.ExclusiveLock, func(ctx context.Context, r *repo.Repo) error {
+	var ids []crypto.ID
+	for fi, err := range r.List(ctx, backend.SnapshotFile) {
+		if err != nil {
+			return err
+		}
+		ids = append(ids, fi.ID)
+	}
+	if len(ids) < 2 {
+		return nil
+	}
+	return r.Remove(ctx, backend.SnapshotFile, ids[0])
+})
+
+// twoPhaseActor does what is due of both phases, with no grace.
+func twoPhaseActor(stats *prune.SweepStats) actor {
 	return func(ctx context.Context, be backend.Backend) error {
 		r, err := repo.Open(ctx, be, password, nil)
 		if err != nil {
 			return err
 		}
-		var s *prune.Sweep
-		err = r.WithLock(ctx, repo.SharedLock, nil, func(ctx context.Context) error {
-			marks, err := prune.Marks(ctx, r)
-			if err == nil {
-				s, err = prune.NewSweep(ctx, r, marks, nil)
-			}
-			return err
-		})
-		if err == nil {
-			err = r.WithLock(ctx, repo.ExclusiveLock, nil, func(ctx context.Context) (err error) {
-				*stats, err = s.Apply(ctx)
-				return err
-			})
-		}
+		err = prune.TwoPhase(ctx, r, &prune.TwoPhaseOptions{Prune: everything(), Grace: -1, Swept: func(s prune.SweepStats) {
+			stats.Deleted += s.Deleted
+			stats.Spared += s.Spared
+		}})
 		if errors.Is(err, prune.ErrStale) {
 			return nil
 		}
 		return passLocked(err)
+	}
+}
+
+// again lets an actor work several times.
+func again(n int, a actor) actor {
+	return func(ctx context.Context, be backend.Backend) error {
+		for range n {
+			if err := a(ctx, be); err != nil {
+				return err
+			}
+			time.Sleep(time.Second)
+		}
+		return nil
 	}
 }
 
@@ -265,8 +283,8 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// play runs actors, then checks every byte. It returns how many operations
-// each actor did.
+// play runs actors, then checks that no snapshot misses anything. It returns
+// how many operations each actor did.
 func (s *stage) play(t *testing.T, name string, be *mem.Backend, actors []actor, choose func([]int) int) (operations map[int]int) {
 	t.Helper()
 	errs, trace := (&scheduler{be: be}).run(actors, choose)
@@ -279,7 +297,7 @@ func (s *stage) play(t *testing.T, name string, be *mem.Backend, actors []actor,
 	for range be.List(context.Background(), backend.SnapshotFile) {
 		snapshots++
 	}
-	mustCheck(t, be, snapshots)
+	mustCheckWith(t, be, snapshots, nil)
 	for range be.List(context.Background(), backend.LockFile) {
 		t.Errorf("%s: a lock is left", name)
 	}
@@ -291,6 +309,16 @@ func (s *stage) play(t *testing.T, name string, be *mem.Backend, actors []actor,
 		operations[int(line[0]-'0')]++
 	}
 	return operations
+}
+
+// mustReadAll checks every byte.
+func mustReadAll(t *testing.T, be backend.Backend) {
+	t.Helper()
+	n := 0
+	for range be.List(context.Background(), backend.SnapshotFile) {
+		n++
+	}
+	mustCheck(t, be, n)
 }
 
 // TestTwoPhaseAtEveryStep holds up a backup before each of its operations
@@ -327,7 +355,7 @@ func TestTwoPhaseAtEveryStep(t *testing.T) {
 						var made []actor
 						for i, a := range list {
 							if a == nil {
-								a = sweepActor(&stats[from+i])
+								a = twoPhaseActor(&stats[from+i])
 							}
 							made = append(made, a)
 						}
@@ -336,8 +364,11 @@ func TestTwoPhaseAtEveryStep(t *testing.T) {
 					s.play(t, tc.name+", before", be, actors(tc.before, 0), inTurn(-1, 0))
 					ops := s.play(t, fmt.Sprintf("%s, step %d", tc.name, n), be, actors(append([]actor{tc.held}, tc.rest...), 0), inTurn(0, n))
 					// Whatever happened, the phases finish what is left.
-					s.play(t, tc.name+", after", be, actors([]actor{nil, markActor, nil}, 0), inTurn(-1, 0))
+					for i := range 3 {
+						s.play(t, tc.name+", after", be, actors([]actor{nil}, i), inTurn(-1, 0))
+					}
 					mustBeLean(t, be)
+					mustReadAll(t, be)
 					for _, st := range stats {
 						total.Deleted += st.Deleted
 						total.Spared += st.Spared
@@ -365,7 +396,7 @@ func TestTwoPhaseAtEveryStep(t *testing.T) {
 // turns at random.
 func TestTwoPhaseInAnyOrder(t *testing.T) {
 	s := newStage(t)
-	rounds := 60
+	rounds := 24
 	if testing.Short() {
 		rounds = 10
 	}
@@ -377,8 +408,12 @@ func TestTwoPhaseInAnyOrder(t *testing.T) {
 			var stats [2]prune.SweepStats
 			name := fmt.Sprint("seed ", seed)
 			s.play(t, name, be, []actor{markActor}, inTurn(-1, 0))
-			s.play(t, name, be, []actor{backUpActor(s.old), sweepActor(&stats[0]), backUpActor(s.new), markActor, sweepActor(&stats[1]), pruneActor},
+			s.play(t, name, be, []actor{backUpActor(s.old), again(4, twoPhaseActor(&stats[0])), backUpActor(s.new), again(4, twoPhaseActor(&stats[1])), again(2, pruneActor), again(3, forgetActor)},
 				sticky(rng))
+			for range 3 {
+				s.play(t, name, be, []actor{twoPhaseActor(&stats[0])}, inTurn(-1, 0))
+			}
+			mustBeLean(t, be)
 			for _, st := range stats {
 				total.Deleted += st.Deleted
 				total.Spared += st.Spared

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/index"
@@ -26,7 +27,8 @@ type Sweep struct {
 	marked map[crypto.ID]bool // packs of all marks
 	state  repositoryIDs
 	broken map[crypto.ID]bool // packs in the index that are missing or have a wrong size
-	orphan []crypto.ID        // packs that no index listed
+	orphan []crypto.ID        // packs that no index listed, neither when they were marked nor when the sweep began
+	files  []crypto.ID        // index files that list marked packs
 	stats  SweepStats
 }
 
@@ -42,9 +44,14 @@ type SweepStats struct {
 // enough.
 func NewSweep(ctx context.Context, r *repo.Repo, marks []*Mark, o *Observer) (*Sweep, error) {
 	s := &Sweep{repo: r, seen: observe(o), marks: marks, marked: make(map[crypto.ID]bool), broken: make(map[crypto.ID]bool)}
+	orphans := make(map[crypto.ID]bool)
 	for _, m := range marks {
 		for _, id := range m.Packs {
 			s.marked[id] = true
+			orphans[id] = true // when a sweep was interrupted after the index forgot it
+		}
+		for _, id := range m.Orphans {
+			orphans[id] = true
 		}
 	}
 	p := &Plan{repo: r, seen: s.seen}
@@ -53,9 +60,10 @@ func NewSweep(ctx context.Context, r *repo.Repo, marks []*Mark, o *Observer) (*S
 		return nil, err
 	}
 	s.seen.phase(PhaseIndex, 0)
-	if err := r.LoadIndex(ctx); err != nil {
-		return nil, fmt.Errorf("%w\nrun `garner repair index` first", err)
+	if err := loadIndex(ctx, r); err != nil {
+		return nil, err
 	}
+	p.state.indexes = r.Index().Files()
 	if err := p.mark(ctx, roots); err != nil {
 		return nil, err
 	}
@@ -69,8 +77,14 @@ func NewSweep(ctx context.Context, r *repo.Repo, marks []*Mark, o *Observer) (*S
 			s.broken[p.view.PackID(n)] = true
 		}
 	}
-	s.marker, s.state, s.orphan = p.marker, p.state, p.orphan
-	return s, nil
+	s.marker, s.state = p.marker, p.state
+	for _, id := range p.orphan {
+		if orphans[id] {
+			s.orphan = append(s.orphan, id)
+		}
+	}
+	s.files, err = r.IndexFilesWith(ctx, s.state.indexes, func(pack crypto.ID) bool { return s.marked[pack] })
+	return s, err
 }
 
 // Preview returns what Apply would do if it was called now.
@@ -88,13 +102,16 @@ func (s *Sweep) Preview() SweepStats {
 // The order: the index forgets the packs, the lock is shared, the packs are
 // deleted, last the marks.
 func (s *Sweep) Apply(ctx context.Context) (SweepStats, error) {
+	if !s.repo.HoldsAlone() {
+		return s.stats, errors.New("sweep: the operation holds no exclusive lock")
+	}
 	if err := s.catchUp(ctx); err != nil {
 		return s.stats, err
 	}
 	leaving := s.unneeded()
 	orphans := s.stillOrphans()
 	if len(leaving) > 0 {
-		if err := dropFromIndex(ctx, s.repo, leaving, s.seen); err != nil {
+		if err := dropFromIndex(ctx, s.repo, s.filesNow(), leaving, s.seen); err != nil {
 			return s.stats, err
 		}
 	}
@@ -113,7 +130,19 @@ func (s *Sweep) Apply(ctx context.Context) (SweepStats, error) {
 		return s.stats, context.Cause(ctx)
 	}
 	s.stats.Orphans = len(orphans)
-	return s.stats, s.removeMarks(ctx)
+	return s.stats, removeMarks(ctx, s.repo, s.marks)
+}
+
+// filesNow returns the index files that may list marked packs: those that did
+// and those that are new since.
+func (s *Sweep) filesNow() []crypto.ID {
+	files := slices.Clone(s.files)
+	for _, id := range s.repo.Index().Files() {
+		if _, old := slices.BinarySearchFunc(s.state.indexes, id, crypto.ID.Compare); !old {
+			files = append(files, id)
+		}
+	}
+	return files
 }
 
 // catchUp takes in what was added since NewSweep.
@@ -200,8 +229,8 @@ func (s *Sweep) spare(v *index.View, first, end int, sound, leaving index.Bitmap
 	}
 }
 
-// stillOrphans returns the packs that no index listed and none does now. No
-// backup is running, so nobody is about to list them.
+// stillOrphans returns the marked packs that no index listed and none does
+// now. No backup is running, so nobody is about to list them.
 func (s *Sweep) stillOrphans() []crypto.ID {
 	if len(s.orphan) == 0 {
 		return nil
@@ -217,13 +246,4 @@ func (s *Sweep) stillOrphans() []crypto.ID {
 		}
 	}
 	return ids
-}
-
-func (s *Sweep) removeMarks(ctx context.Context) error {
-	for _, m := range s.marks {
-		if err := s.repo.Remove(ctx, backend.ExtensionFile, m.ID); err != nil && !errors.Is(err, backend.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }

@@ -77,6 +77,100 @@ func TestSweepDeletesWhatIsMarked(t *testing.T) {
 	}
 }
 
+func TestSweepNeedsAnExclusiveLock(t *testing.T) {
+	be, marks := marked(t)
+	r := open(t, be, nil)
+	s, err := prune.NewSweep(t.Context(), r, marks, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := files(t, be)
+	if _, err := s.Apply(t.Context()); err == nil {
+		t.Error("swept without a lock")
+	}
+	err = r.WithLock(t.Context(), repo.SharedLock, nil, func(ctx context.Context) error {
+		_, err := s.Apply(ctx)
+		return err
+	})
+	if err == nil {
+		t.Error("swept under a shared lock")
+	}
+	if !slices.Equal(files(t, be), before) {
+		t.Error("something was changed")
+	}
+}
+
+// TestSweepSparesYoungOrphans stores packs that no index lists after the
+// mark: they may belong to a backup that was suspended.
+func TestSweepSparesYoungOrphans(t *testing.T) {
+	be, marks := marked(t)
+	before := files(t, be)
+	leaveOrphans(t, be)
+	var young []string
+	for _, f := range files(t, be) {
+		if !slices.Contains(before, f) {
+			young = append(young, f)
+		}
+	}
+	if len(young) == 0 {
+		t.Fatal("no orphans")
+	}
+	stats, err := sweepNow(t.Context(), open(t, be, nil), marks)
+	if err != nil || stats.Orphans != 0 {
+		t.Fatalf("%+v, %v", stats, err)
+	}
+	after := files(t, be)
+	for _, f := range young {
+		if !slices.Contains(after, f) {
+			t.Errorf("%s was deleted", f)
+		}
+	}
+	// The next mark lists them, and the sweep after that deletes them.
+	if err := markActor(t.Context(), be); err != nil {
+		t.Fatal(err)
+	}
+	marks, err = prune.Marks(t.Context(), open(t, be, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stats, err := sweepNow(t.Context(), open(t, be, nil), marks); err != nil || stats.Orphans != len(young) {
+		t.Errorf("%+v of %d, %v", stats, len(young), err)
+	}
+}
+
+// TestDamagedMarkIsNoObstacle truncates a mark: it is taken away with a
+// warning, and the phases go on.
+func TestDamagedMarkIsNoObstacle(t *testing.T) {
+	be, marks := marked(t)
+	flip(t, be, backend.ExtensionFile, marks[0].ID)
+	var warned error
+	opts := everything()
+	opts.Observer = &prune.Observer{Warn: func(err error) { warned = err }}
+	if err := prune.TwoPhase(t.Context(), open(t, be, nil), &prune.TwoPhaseOptions{Prune: opts}); err != nil {
+		t.Fatal(err)
+	}
+	if warned == nil {
+		t.Error("no warning")
+	}
+	now, err := prune.Marks(t.Context(), open(t, be, nil))
+	if err != nil || len(now) != 1 || now[0].Err != nil || len(now[0].Packs) == 0 {
+		t.Errorf("marks %v, %v", now, err)
+	}
+}
+
+// TestPruneTakesMarksAway leaves nothing that a later mark had to wait for.
+func TestPruneTakesMarksAway(t *testing.T) {
+	be, _ := marked(t)
+	if err := apply(t.Context(), open(t, be, nil), everything()); err != nil {
+		t.Fatal(err)
+	}
+	if marks, err := prune.Marks(t.Context(), open(t, be, nil)); err != nil || len(marks) > 0 {
+		t.Errorf("left: %v, %v", marks, err)
+	}
+	mustCheck(t, be, 2)
+	mustBeLean(t, be)
+}
+
 // TestSweepRefusesChangedIndex lets another prune run after the sweep looked:
 // what it saw of the index is no longer true.
 func TestSweepRefusesChangedIndex(t *testing.T) {
