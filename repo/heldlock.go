@@ -15,16 +15,17 @@ import (
 // heldLock is the lock of a running operation. Its file is renewed under a
 // new name from time to time, so that others can see that the holder lives.
 type heldLock struct {
-	repo *Repo
-	mode LockMode
+	repo    *Repo
+	mode    LockMode
+	settled bool // false: it has not been looked at after the settling time
 
 	mu        sync.Mutex
 	id        crypto.ID // of the lock file now; owned by mu
 	refreshed time.Time // wall clock of the file's time; owned by mu
 	verified  time.Time // when the file was last seen; owned by mu
 
-	// lost is set once, to an error that wraps ErrLockLost, and ends the
-	// operation then. It and refreshedAt can be read while mu is held for a
+	// lost is set once, to an error that wraps ErrLockLost or to the conflict
+	// that settle found, and ends the operation then. It and refreshedAt can be read while mu is held for a
 	// request to the storage, which may hang.
 	lost        atomic.Pointer[error]
 	cancel      context.CancelCauseFunc // of the operation; set before others use the lock
@@ -62,6 +63,22 @@ func (l *heldLock) setRefreshed(id crypto.ID, when time.Time) {
 func (l *heldLock) watch(ctx context.Context) {
 	for sleep(ctx, l.repo.timing.watch) == nil {
 		_ = l.ensure(ctx, true) // a loss cancels ctx, other errors are passing
+	}
+}
+
+// settle looks for conflicting locks that were not visible when this one was
+// taken, and ends the operation if there are any. If it ends by itself before,
+// that is just as good: who takes an exclusive lock waits for as long before
+// doing anything, and looks.
+func (l *heldLock) settle(ctx context.Context) {
+	if sleep(ctx, l.repo.timing.settle) != nil {
+		return
+	}
+	l.mu.Lock()
+	own := l.id
+	l.mu.Unlock()
+	if err := l.repo.checkConflicts(ctx, l.mode, own); err != nil && ctx.Err() == nil {
+		_ = l.lose(err)
 	}
 }
 

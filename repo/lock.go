@@ -38,6 +38,12 @@ type LockInfo struct {
 type LockOptions struct {
 	// Retry is how long to go on trying while another lock is in the way.
 	Retry time.Duration
+	// Early lets the operation begin before it is certain that nobody else
+	// took an exclusive lock at the same moment, which is looked at once more
+	// after a fifth of a second. If somebody did, the operation ends with a
+	// [*LockedError] then. It is for operations that only read, and does not
+	// go with Retry.
+	Early bool
 	// Waiting, if set, is called before each wait.
 	Waiting func(locked *LockedError, wait time.Duration)
 }
@@ -128,6 +134,9 @@ func (r *Repo) WithLock(ctx context.Context, mode LockMode, opts *LockOptions, f
 	var watchers sync.WaitGroup
 	watchers.Go(func() { held.watch(ctx) })
 	watchers.Go(func() { held.watchExpiry(ctx) })
+	if !held.settled {
+		watchers.Go(func() { held.settle(ctx) })
+	}
 	defer func() {
 		cancel(nil)
 		watchers.Wait()
@@ -151,7 +160,7 @@ func (r *Repo) acquire(ctx context.Context, mode LockMode, opts *LockOptions) (*
 	start := r.now()
 	wait := min(r.timing.firstRetry, opts.Retry)
 	for {
-		held, err := r.tryAcquire(ctx, mode)
+		held, err := r.tryAcquire(ctx, mode, opts.Early && mode == SharedLock && opts.Retry == 0)
 		var locked *LockedError
 		if !errors.As(err, &locked) {
 			return held, err
@@ -173,8 +182,9 @@ func (r *Repo) acquire(ctx context.Context, mode LockMode, opts *LockOptions) (*
 
 // tryAcquire looks for conflicting locks, writes its own, and looks again:
 // of two processes that write at the same time at least one sees the other,
-// and gives way.
-func (r *Repo) tryAcquire(ctx context.Context, mode LockMode) (*heldLock, error) {
+// and gives way. Before the second look there is time for both locks to become
+// visible; an early lock is looked at without it, and by settle again.
+func (r *Repo) tryAcquire(ctx context.Context, mode LockMode, early bool) (*heldLock, error) {
 	r.lockMu.Lock()
 	defer r.lockMu.Unlock()
 	if r.held != nil {
@@ -183,13 +193,16 @@ func (r *Repo) tryAcquire(ctx context.Context, mode LockMode) (*heldLock, error)
 	if err := r.checkConflicts(ctx, mode, crypto.ID{}); err != nil {
 		return nil, err
 	}
-	held := &heldLock{repo: r, mode: mode}
+	held := &heldLock{repo: r, mode: mode, settled: !early}
 	id, refreshed, err := r.writeLock(ctx, mode)
 	if err != nil {
 		return nil, err
 	}
 	held.setRefreshed(id, refreshed)
-	if err = sleep(ctx, r.timing.settle); err == nil {
+	if !early {
+		err = sleep(ctx, r.timing.settle)
+	}
+	if err == nil {
 		err = r.checkConflicts(ctx, mode, held.id)
 	}
 	if err != nil {

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"iter"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -139,6 +140,75 @@ func TestShareLock(t *testing.T) {
 		})
 		if err != nil || lockCount(t, r) != 0 || r.HoldsAlone() {
 			t.Fatalf("%v; %d locks left", err, lockCount(t, r))
+		}
+	})
+}
+
+// TestEarlyLocksCostNoTime begins at once, and is seen by who wants to be
+// alone.
+func TestEarlyLocksCostNoTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRepo(t, mem.New(), nil)
+		other := sameRepo(t, r, "other")
+		began := time.Now()
+		err := r.WithLock(t.Context(), SharedLock, &LockOptions{Early: true}, func(ctx context.Context) error {
+			if took := time.Since(began); took > 0 {
+				t.Errorf("began after %v", took)
+			}
+			var locked *LockedError
+			if err := other.WithLock(ctx, ExclusiveLock, nil, nothing); !errors.As(err, &locked) {
+				t.Errorf("an exclusive lock beside an early one: %v", err)
+			}
+			return nil
+		})
+		if err != nil || lockCount(t, r) != 0 {
+			t.Fatalf("%v; %d locks left", err, lockCount(t, r))
+		}
+	})
+}
+
+// lateListing is a storage whose listings are somewhat behind.
+type lateListing struct {
+	backend.Backend
+	behind atomic.Pointer[mem.Backend] // what is listed, if set
+}
+
+func (b *lateListing) List(ctx context.Context, t backend.FileType) iter.Seq2[backend.FileInfo, error] {
+	if late := b.behind.Load(); late != nil {
+		return late.List(ctx, t)
+	}
+	return b.Backend.List(ctx, t)
+}
+
+// TestEarlyLocksEndWhenAnotherWasFirst meets an exclusive lock that becomes
+// visible only after the operation began.
+func TestEarlyLocksEndWhenAnotherWasFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plain := mem.New()
+		other := newTestRepo(t, plain, nil)
+		be := &lateListing{Backend: plain}
+		r := sameRepo(t, other, "reader")
+		r.be = be
+		before := plain.Clone()
+		err := other.WithLock(t.Context(), ExclusiveLock, nil, func(ctx context.Context) error {
+			be.behind.Store(before)
+			err := r.WithLock(ctx, SharedLock, &LockOptions{Early: true}, func(ctx context.Context) error {
+				be.behind.Store(nil)
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Minute):
+					t.Error("the operation goes on beside an exclusive lock")
+				}
+				return nil
+			})
+			var locked *LockedError
+			if !errors.As(err, &locked) {
+				t.Errorf("got %v", err)
+			}
+			return nil
+		})
+		if err != nil || lockCount(t, other) != 0 {
+			t.Fatalf("%v; %d locks left", err, lockCount(t, other))
 		}
 	})
 }

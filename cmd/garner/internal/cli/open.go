@@ -79,7 +79,9 @@ func (a *App) Open(ctx context.Context, access Access, fn func(ctx context.Conte
 	if access == Exclusive || access == ReadAlone {
 		mode = repo.ExclusiveLock
 	}
-	return r.WithLock(ctx, mode, a.LockOptions(), func(ctx context.Context) error { return fn(ctx, r) })
+	opts := a.LockOptions()
+	opts.Early = access == Read
+	return r.WithLock(ctx, mode, opts, func(ctx context.Context) error { return fn(ctx, r) })
 }
 
 // LockOptions returns how the global flags say to wait for a lock.
