@@ -34,6 +34,20 @@ func openLoaded(t *testing.T, be backend.Backend) *repo.Repo {
 	return r
 }
 
+// makeFiles fills dir with folders in folders and files, two of them equal.
+func makeFiles(t *testing.T, dir string) {
+	t.Helper()
+	for i, name := range []string{"a", "b/c", "b/d/e", "b/d/f", "g/h", "g/same"} {
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, repotest.Random(byte(i%5), 3000*(i%5+1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // backUp makes a snapshot of a folder and returns its tree.
 func backUp(t *testing.T, r *repo.Repo, dir string) crypto.ID {
 	t.Helper()
@@ -86,7 +100,7 @@ func TestMarkerFindsWhatAWalkFinds(t *testing.T) {
 		}
 	}))
 	dir := t.TempDir()
-	repotest.MakeTree(t, dir)
+	makeFiles(t, dir)
 	var roots []crypto.ID
 	for i := range 4 {
 		if err := os.WriteFile(filepath.Join(dir, "changing"), repotest.Random(byte(i), 2000), 0o600); err != nil {
@@ -133,7 +147,7 @@ func TestMarkerExtend(t *testing.T) {
 	repotest.InitBackend(t, be, "secret", 2)
 	r := openLoaded(t, be)
 	dir := t.TempDir()
-	repotest.MakeTree(t, dir)
+	makeFiles(t, dir)
 	first := backUp(t, r, dir)
 	m := r.NewMarker()
 	if err := m.Mark(t.Context(), []crypto.ID{first}, nil); err != nil {
