@@ -78,10 +78,25 @@ func (kf *KeyFile) Encode() ([]byte, error) { return json.Marshal(kf) }
 // Open returns the master key. The error is [ErrWrongPassword] when the
 // password does not fit; any other error means that the file is damaged.
 func (kf *KeyFile) Open(password string) (*Key, error) {
+	user, err := kf.Derive(password)
+	if err != nil {
+		return nil, err
+	}
+	return kf.OpenWith(user)
+}
+
+// Derive returns the key that a password gives, which takes about half a
+// second. Whether the password fits is not known before OpenWith.
+func (kf *KeyFile) Derive(password string) (*Key, error) {
 	user, err := deriveKey(password, kf.Salt, kf.params())
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
+	return user, nil
+}
+
+// OpenWith is Open with the key that Derive returned.
+func (kf *KeyFile) OpenWith(user *Key) (*Key, error) {
 	plain, err := user.Open(nil, kf.Data)
 	if errors.Is(err, ErrUnauthenticated) {
 		return nil, ErrWrongPassword

@@ -20,6 +20,51 @@ type KeyInfo struct {
 	*crypto.KeyFile
 }
 
+// KeyCache remembers the keys that passwords gave, as deriving one is slow on
+// purpose. It must hand out a key only for the very password.
+type KeyCache interface {
+	// Load returns the key that the password gave for a key file.
+	Load(keyFile crypto.ID, password string) (*crypto.Key, bool)
+	// Store remembers it for a while, or does not.
+	Store(keyFile crypto.ID, password string, user *crypto.Key)
+}
+
+// findCached sets key and keyID if the cache knows a key file and what the
+// password gives for it.
+func (r *Repo) findCached(ctx context.Context, ids []crypto.ID, password string) bool {
+	if r.opts.KeyCache == nil {
+		return false
+	}
+	for _, id := range ids {
+		user, ok := r.opts.KeyCache.Load(id, password)
+		if !ok {
+			continue
+		}
+		kf, err := r.LoadKey(ctx, id)
+		if err == nil {
+			r.key, err = kf.OpenWith(user)
+		}
+		if err == nil {
+			r.keyID = id
+			return true
+		}
+	}
+	return false
+}
+
+// openKey opens a key file with the password.
+func (r *Repo) openKey(kf *crypto.KeyFile, id crypto.ID, password string) (*crypto.Key, error) {
+	user, err := kf.Derive(password)
+	if err != nil {
+		return nil, err
+	}
+	key, err := kf.OpenWith(user)
+	if err == nil && r.opts.KeyCache != nil {
+		r.opts.KeyCache.Store(id, password, user)
+	}
+	return key, err
+}
+
 // findKey sets key and keyID to the first key that password opens, beginning
 // with those that fit the hint. A damaged key file is an error only if no
 // other key fits, so that it can't lock anyone out.
@@ -28,6 +73,9 @@ func (r *Repo) findKey(ctx context.Context, password string) error {
 	if err != nil {
 		return err
 	}
+	if r.findCached(ctx, ids, password) {
+		return nil
+	}
 	var damaged error
 	for i, id := range ids {
 		if i == maxKeys {
@@ -35,7 +83,7 @@ func (r *Repo) findKey(ctx context.Context, password string) error {
 		}
 		kf, err := r.LoadKey(ctx, id)
 		if err == nil {
-			r.key, err = kf.Open(password)
+			r.key, err = r.openKey(kf, id, password)
 		}
 		switch {
 		case err == nil:

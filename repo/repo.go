@@ -43,6 +43,8 @@ const (
 type Options struct {
 	// KeyHint is the beginning of the ID of the key to try first.
 	KeyHint string
+	// KeyCache, if not nil, spares deriving keys from passwords again.
+	KeyCache KeyCache
 	// Compression applies to new blobs.
 	Compression Compression
 	// PackSize is the size in bytes at which a pack is finished; zero is

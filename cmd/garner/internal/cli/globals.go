@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/garner-backup/garner/cmd/garner/internal/keyring"
 	"github.com/garner-backup/garner/repo"
 )
 
@@ -65,6 +66,7 @@ type Globals struct {
 	Options            []string
 	HTTPUserAgent      string
 	StuckTimeout       time.Duration
+	KeyCache           time.Duration
 }
 
 // AddFlags defines the global flags, with defaults from the environment.
@@ -95,6 +97,7 @@ func (a *App) AddFlags(f *pflag.FlagSet) {
 	f.UintVar(&g.PackSize, "pack-size", 0, "set target pack `size` in MiB, created pack files may be larger (default: $RESTIC_PACK_SIZE)")
 	f.StringSliceVarP(&g.Options, "option", "o", nil, "set extended option (`key=value`, can be specified multiple times)")
 	f.StringVar(&g.HTTPUserAgent, "http-user-agent", env("RESTIC_HTTP_USER_AGENT"), "set a http user agent for outgoing http requests")
+	f.DurationVar(&g.KeyCache, "key-cache", 0, "keep the key that the password gives in the kernel's keyring for this `duration`, for the next commands of the same user; Linux only (default: $GARNER_KEY_CACHE, or not at all)")
 	f.DurationVar(&g.StuckTimeout, "stuck-request-timeout", 5*time.Minute, "`duration` after which to retry stuck requests")
 }
 
@@ -142,6 +145,19 @@ func (a *App) Finish(f *pflag.FlagSet) error {
 	}
 	if n := g.PackSize << 20; n != 0 && (n < repo.MinPackSize || n > repo.MaxPackSize) {
 		return Usage("pack size of %d MiB is not between %d and %d MiB", g.PackSize, repo.MinPackSize>>20, repo.MaxPackSize>>20)
+	}
+	if v := a.Getenv("GARNER_KEY_CACHE"); v != "" && !f.Changed("key-cache") {
+		d, err := time.ParseDuration(v)
+		if err != nil {
+			return Usage("invalid value %q of $GARNER_KEY_CACHE: want a duration like 15m", v)
+		}
+		g.KeyCache = d
+	}
+	if g.KeyCache != 0 && g.KeyCache < time.Second {
+		return Usage("--key-cache: %v is less than a second", g.KeyCache)
+	}
+	if g.KeyCache != 0 && !keyring.Supported {
+		return Usage("--key-cache needs the keyring of the Linux kernel")
 	}
 	if g.LimitUpload < 0 || g.LimitDownload < 0 {
 		return Usage("a limit for uploads or downloads can't be negative")

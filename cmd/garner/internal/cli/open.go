@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/garner-backup/garner/cmd/garner/internal/keyring"
 	"github.com/garner-backup/garner/repo"
 	"github.com/garner-backup/garner/repo/backend"
 	"github.com/garner-backup/garner/repo/backend/layer"
@@ -33,10 +34,19 @@ func (a *App) RepoOptions() *repo.Options {
 	mode, _ := repo.ParseCompression(a.Compression) // Finish has checked it
 	return &repo.Options{
 		KeyHint:       a.KeyHint,
+		KeyCache:      a.keyCache(),
 		Compression:   mode,
 		PackSize:      int(a.PackSize) << 20,
 		NoExtraVerify: a.NoExtraVerify,
 	}
+}
+
+// keyCache returns the cache that --key-cache asks for, or nil.
+func (a *App) keyCache() repo.KeyCache {
+	if a.KeyCache == 0 {
+		return nil
+	}
+	return keyring.New(a.KeyCache, func(err error) { a.Warnf("--key-cache: %v\n", err) })
 }
 
 // Open opens the repository and calls fn under the lock that access needs.
