@@ -154,7 +154,7 @@ func (d *document) group(group, plot string) {
 	d.printf("\n## %s\n\n", group)
 	for _, c := range r.Corpora {
 		if c.Name == group {
-			d.printf("At scale 1: %s. Here at scale %g, with seed %d: %s, %.1f MiB.\n\n", c.About, c.Scale, c.Seed, plural(c.Files, "file"), float64(c.Bytes)/mebibyte)
+			d.printf("%s. Here: %s, %.1f MiB (scale %g, seed %d).\n\n", c.About, plural(c.Files, "file"), float64(c.Bytes)/mebibyte, c.Scale, c.Seed)
 		}
 	}
 	if plot != "" {

@@ -26,7 +26,7 @@ func sample(factor float64) *report.Report {
 			{Name: "restic", Kind: "restic", Path: "/usr/bin/restic", Version: "restic 0.19.1"},
 			{Name: "new", Kind: "garner", Path: "/tmp/garner", Version: "garner 1.0"},
 		},
-		Corpora: []report.Corpus{{Name: "src", About: "text files", Scale: 0.5, Seed: 7, Files: 20000, Bytes: 200 << 20}},
+		Corpora: []report.Corpus{{Name: "src", About: "Text files", Scale: 0.5, Seed: 7, Files: 20000, Bytes: 200 << 20}},
 		Notes:   []string{"new: find: not offered"},
 	}
 	add := func(group, op, peer string, walls []float64, bytes, repository, calls int64) {

@@ -54,7 +54,7 @@ func (s *session) corpus(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	s.enter(name, corpus.About(name), c)
+	s.enter(name, "At scale 1: "+corpus.About(name), c)
 	return s.rounds(func(n int) error { return s.life(ctx, n, c) })
 }
 
