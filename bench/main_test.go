@@ -321,7 +321,11 @@ func TestGarner(t *testing.T) {
 			}
 		}
 	}
-	if _, err := os.Stat(filepath.Join(out, "report.md")); err != nil {
-		t.Error(err)
+	b, err := os.ReadFile(filepath.Join(out, "report.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(rep.Peers) > 1 && !strings.Contains(string(b), "(wall-src.svg)") {
+		t.Error("the plot is not in the report")
 	}
 }

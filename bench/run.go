@@ -206,9 +206,18 @@ func writeReport(dir string, rep *report.Report) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	plots, err := rep.Plots()
+	if err != nil {
+		return err
+	}
+	images := make(map[string]string)
 	files := map[string]func(w io.Writer) error{
 		"report.json": rep.WriteJSON,
-		"report.md":   func(w io.Writer) error { return rep.WriteMarkdown(w, nil) },
+		"report.md":   func(w io.Writer) error { return rep.WriteMarkdown(w, images) },
+	}
+	for group, svg := range plots {
+		images[group] = "wall-" + group + ".svg"
+		files[images[group]] = func(w io.Writer) error { _, err := w.Write(svg); return err }
 	}
 	for name, write := range files {
 		f, err := os.Create(filepath.Join(dir, name))
