@@ -16,16 +16,16 @@ const (
 	heavyKeep      = 5
 )
 
-// heavy measures a prune that has a lot to do: of 30 snapshots, with a fifth
-// of all files new in each, 25 go.
+// heavy measures a prune that has a lot to do: a fifth of all files is new in
+// each snapshot, and all snapshots but five go.
 func (s *session) heavy(ctx context.Context) error {
 	const group = "heavy"
 	c, err := s.ownCorpus(ctx, group, corpus.Spec{Name: "src", Scale: s.Scale, Seed: s.Seed})
 	if err != nil {
 		return err
 	}
-	s.enter(group, fmt.Sprintf("The files of src, %d snapshots with %d %% of the files new in each, of which prune keeps %d", heavySnapshots, heavyChurn, heavyKeep), c)
-	built, err := s.build(ctx, group, c, heavySnapshots, heavyChurn)
+	s.enter(group, fmt.Sprintf("The files of src, %d snapshots with %d %% of the files new in each, of which prune keeps %d", s.Heavy, heavyChurn, heavyKeep), c)
+	built, err := s.build(ctx, group, c, s.Heavy, heavyChurn)
 	if err != nil {
 		return err
 	}

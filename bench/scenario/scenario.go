@@ -39,6 +39,7 @@ type Config struct {
 	Runs       int
 	Blobs      int // in the index of the scenario "blobs"
 	Snapshots  int // in the repository of the scenario "snapshots"
+	Heavy      int // snapshots in the repository of the scenario "heavy"; zero is 30
 	// CorpusDir takes corpora, which stay. RunDir takes all else, and exists.
 	CorpusDir, RunDir string
 	Path              string // the value of PATH that programs get
@@ -68,6 +69,9 @@ type session struct {
 func Run(ctx context.Context, c *Config, rep *report.Report) error {
 	if c.Log == nil {
 		c.Log = func(string, ...any) {}
+	}
+	if c.Heavy == 0 {
+		c.Heavy = heavySnapshots
 	}
 	for _, op := range c.Operations {
 		if !slices.Contains(Operations(), op) {
