@@ -214,7 +214,7 @@ var policiesToTry = flag.Int("policies", 30, "how many random policies to compar
 func TestForgetDecidesAsRestic(t *testing.T) {
 	t.Parallel()
 	policies := *policiesToTry
-	if testing.Short() {
+	if !thorough() {
 		policies /= 3
 	}
 	seed := rand.Uint64()

@@ -41,7 +41,7 @@ func TestKilledBackupsLoseNothing(t *testing.T) {
 
 	killed := 0
 	rounds := 12
-	if testing.Short() {
+	if !thorough() {
 		rounds = 3
 	}
 	for round := 1; round <= rounds; round++ {
@@ -56,7 +56,7 @@ func TestKilledBackupsLoseNothing(t *testing.T) {
 		r.ok("check", "--read-data")
 	}
 	t.Logf("%d of %d backups were killed", killed, rounds)
-	if killed == 0 && !testing.Short() {
+	if killed == 0 && thorough() {
 		t.Error("no backup was killed in time: the test has tested nothing")
 	}
 	g.ok("backup", ".")

@@ -57,8 +57,8 @@ func killSome(t *testing.T, origin string, args []string, verify func(repository
 	garner(t, copyRepository(t, origin)).ok(args...)
 	whole := time.Since(started)
 	wanted, killed, rounds := 4, 0, 0
-	if testing.Short() {
-		wanted = 1
+	if !thorough() {
+		wanted = 2
 	}
 	for ; killed < wanted && rounds < 10*wanted; rounds++ {
 		repository := copyRepository(t, origin)

@@ -39,6 +39,11 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
+// thorough reports whether tests that take minutes try everything: only if
+// $GARNER_THOROUGH is set. Otherwise they try a part, chosen at random where
+// that makes sense.
+func thorough() bool { return os.Getenv("GARNER_THOROUGH") != "" && !testing.Short() }
+
 // TestScripts runs testdata/*.txt. In them $RESTIC is the real restic, if
 // there is one, which the condition [restic] tells.
 func TestScripts(t *testing.T) {

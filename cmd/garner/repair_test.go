@@ -344,7 +344,7 @@ func TestDamageMatrix(t *testing.T) {
 		for _, writer := range []string{"restic", "garner"} {
 			original := backedUp(t, version, writer)
 			for _, d := range allDamage {
-				if testing.Short() && (version == 1) != (writer == "garner") {
+				if !thorough() && (version == 1) != (writer == "garner") {
 					continue
 				}
 				t.Run(fmt.Sprintf("format %d by %s, %s", version, writer, d.name), func(t *testing.T) {

@@ -29,7 +29,7 @@ func killed(p *program, within time.Duration, args ...string) bool {
 }
 
 func killRounds() int {
-	if testing.Short() {
+	if !thorough() {
 		return 3
 	}
 	return 10
@@ -101,7 +101,7 @@ func TestKilledCopiesLoseNothing(t *testing.T) {
 		arrived = now
 	}
 	t.Logf("%d copies were killed", count)
-	if count == 0 && !testing.Short() {
+	if count == 0 && thorough() {
 		t.Error("no copy was killed in time: the test has tested nothing")
 	}
 	g.ok("copy")
@@ -217,7 +217,7 @@ func TestKilledChangesLoseNoSnapshot(t *testing.T) {
 				g.ok("check")
 			}
 			t.Logf("%d of %d were killed; %d trees", count, killRounds(), len(trees))
-			if count == 0 && !testing.Short() {
+			if count == 0 && thorough() {
 				t.Error("no command was killed in time: the test has tested nothing")
 			}
 			g.ok(command(0)...)
