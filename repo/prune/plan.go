@@ -97,25 +97,36 @@ func NewPlan(ctx context.Context, r *repo.Repo, opts *Options) (*Plan, error) {
 	if p.opts.UnsafeRecovery {
 		p.opts.MaxRepack = NoRepack
 	}
-	// Snapshots before the index: one that is saved in between may need what
-	// the index did not have yet.
-	roots, err := p.loadSnapshots(ctx)
-	if err != nil {
+	if err := p.look(ctx); err != nil {
 		return nil, err
 	}
-	p.seen.phase(PhaseIndex, 0)
-	if err := loadIndex(ctx, r); err != nil {
-		return nil, err
-	}
-	p.state.indexes = r.Index().Files()
-	if err := p.mark(ctx, roots); err != nil {
-		return nil, err
-	}
-	if err := p.survey(ctx); err != nil {
+	p.keep = index.NewBitmap(p.view.Len())
+	p.count()
+	if err := p.checkPacks(); err != nil {
 		return nil, err
 	}
 	p.decide()
 	return p, nil
+}
+
+// look finds out what is there and what of it is in use.
+func (p *Plan) look(ctx context.Context) error {
+	// Snapshots before the index: one that is saved in between may need what
+	// the index did not have yet.
+	roots, err := p.loadSnapshots(ctx)
+	if err != nil {
+		return err
+	}
+	p.seen.phase(PhaseIndex, 0)
+	if err := loadIndex(ctx, p.repo); err != nil {
+		return err
+	}
+	p.state.indexes = p.repo.Index().Files()
+	if err := p.mark(ctx, roots); err != nil {
+		return err
+	}
+	p.seen.phase(PhasePacks, 0)
+	return p.listPacks(ctx)
 }
 
 // loadIndex loads the index and says what to do if it is damaged.
@@ -183,20 +194,9 @@ func needsRepair(err error) error {
 	return err
 }
 
-// survey compares the packs that are there with the index, and counts what
-// each is good for.
-func (p *Plan) survey(ctx context.Context) error {
-	p.seen.phase(PhasePacks, 0)
-	p.packs = make([]packUse, p.view.Packs())
-	if err := p.listPacks(ctx); err != nil {
-		return err
-	}
-	p.keep = index.NewBitmap(p.view.Len())
-	p.count()
-	return p.checkPacks()
-}
-
+// listPacks compares the packs that are there with the index.
 func (p *Plan) listPacks(ctx context.Context) error {
+	p.packs = make([]packUse, p.view.Packs())
 	infos := p.view.PackInfos()
 	numbers := make(map[crypto.ID]int, p.view.Packs())
 	for n := range p.view.Packs() {

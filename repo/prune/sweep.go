@@ -55,21 +55,7 @@ func NewSweep(ctx context.Context, r *repo.Repo, marks []*Mark, o *Observer) (*S
 		}
 	}
 	p := &Plan{repo: r, seen: s.seen}
-	roots, err := p.loadSnapshots(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.seen.phase(PhaseIndex, 0)
-	if err := loadIndex(ctx, r); err != nil {
-		return nil, err
-	}
-	p.state.indexes = r.Index().Files()
-	if err := p.mark(ctx, roots); err != nil {
-		return nil, err
-	}
-	s.seen.phase(PhasePacks, 0)
-	p.packs = make([]packUse, p.view.Packs())
-	if err := p.listPacks(ctx); err != nil {
+	if err := p.look(ctx); err != nil {
 		return nil, err
 	}
 	for n := range p.packs {
@@ -83,6 +69,7 @@ func NewSweep(ctx context.Context, r *repo.Repo, marks []*Mark, o *Observer) (*S
 			s.orphan = append(s.orphan, id)
 		}
 	}
+	var err error
 	s.files, err = r.IndexFilesWith(ctx, s.state.indexes, func(pack crypto.ID) bool { return s.marked[pack] })
 	return s, err
 }
