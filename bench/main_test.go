@@ -28,8 +28,16 @@ func TestMain(m *testing.M) {
 func bench(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
 	var out, errs strings.Builder
-	err = execute(t.Context(), args, &out, &errs)
+	err = execute(t.Context(), withoutSync(args), &out, &errs)
 	return out.String(), errs.String(), err
+}
+
+// withoutSync keeps a run from waiting for what other tests write.
+func withoutSync(args []string) []string {
+	if len(args) > 0 && strings.HasPrefix(args[0], "-") {
+		return append([]string{"--no-sync"}, args...)
+	}
+	return args // a subcommand
 }
 
 // fake is a program with the command line of restic whose repository is a copy

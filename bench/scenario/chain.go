@@ -212,7 +212,7 @@ func (s *session) mount(ctx context.Context, group string, l *lane, c *corpus.Co
 		return nil
 	}
 	point := l.target.Point
-	measure.Sync()
+	s.sync()
 	u, res, err := s.runner.RunMounted(ctx, measure.Mounted{
 		Command: cmds[0], Point: point, Unmount: measure.Command{Args: append(s.Unmount, point)},
 		Read: func() (string, error) { return l.MountPoint(l.target) },

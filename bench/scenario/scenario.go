@@ -37,9 +37,10 @@ type Config struct {
 	Scale      float64
 	Seed       uint64
 	Runs       int
-	Blobs      int // in the index of the scenario "blobs"
-	Snapshots  int // in the repository of the scenario "snapshots"
-	Heavy      int // snapshots in the repository of the scenario "heavy"; zero is 30
+	NoSync     bool // do not have the system write everything out before each operation
+	Blobs      int  // in the index of the scenario "blobs"
+	Snapshots  int  // in the repository of the scenario "snapshots"
+	Heavy      int  // snapshots in the repository of the scenario "heavy"; zero is 30
 	// CorpusDir takes corpora, which stay. RunDir takes all else, and exists.
 	CorpusDir, RunDir string
 	Path              string // the value of PATH that programs get
@@ -176,6 +177,14 @@ func (s *session) do(ctx context.Context, l *lane, op peer.Op) error {
 	return err
 }
 
+// sync has the system write out what is not written yet, so that no operation
+// pays for what was before it.
+func (s *session) sync() {
+	if !s.NoSync {
+		measure.Sync()
+	}
+}
+
 // perform runs an operation's commands, and returns what they took together.
 func (s *session) perform(ctx context.Context, l *lane, op peer.Op) (measure.Usage, []string, error) {
 	cmds, err := l.Commands(op, l.target, s.Path)
@@ -184,7 +193,7 @@ func (s *session) perform(ctx context.Context, l *lane, op peer.Op) (measure.Usa
 	}
 	var sum measure.Usage
 	var texts []string
-	measure.Sync()
+	s.sync()
 	for _, c := range cmds {
 		u, err := s.runner.Run(ctx, c)
 		if err != nil {
