@@ -10,9 +10,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/garner-backup/garner/cmd/garner/internal/keyring"
+	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/repo/repotest"
 )
 
@@ -44,6 +47,17 @@ func testMain(m *testing.M) int {
 // that makes sense.
 func thorough() bool { return os.Getenv("GARNER_THOROUGH") != "" && !testing.Short() }
 
+// keyringWorks reports whether --key-cache can be used here, which some
+// containers don't allow.
+func keyringWorks() bool {
+	works := true
+	c := keyring.New(time.Second, func(error) { works = false })
+	id := crypto.RandomID()
+	c.Store(id, "probe", crypto.NewKey())
+	_, found := c.Load(id, "probe")
+	return works && found
+}
+
 // TestScripts runs testdata/*.txt. In them $RESTIC is the real restic, if
 // there is one, which the condition [restic] tells.
 func TestScripts(t *testing.T) {
@@ -58,6 +72,9 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("RESTIC_PASSWORD", "secret")
+			if keyringWorks() {
+				e.Setenv("GARNER_KEY_CACHE", "10m") // deriving keys would take most of the time
+			}
 			e.Setenv("RESTIC", restic)
 			e.Setenv("PATH", filepath.Dir(binary)+string(os.PathListSeparator)+e.Getenv("PATH"))
 			e.Setenv("HOME", e.WorkDir)
