@@ -110,8 +110,12 @@ type program struct {
 func garner(t testing.TB, repository string) *program { return newProgram(t, binary, repository) }
 
 func newProgram(t testing.TB, path, repository string) *program {
-	return &program{t: t, path: path, env: append(os.Environ(),
+	p := &program{t: t, path: path, env: append(os.Environ(),
 		"RESTIC_REPOSITORY="+repository, "RESTIC_PASSWORD=secret", "RESTIC_CACHE_DIR="+t.TempDir())}
+	if keyringWorks() {
+		p.env = append(p.env, "GARNER_KEY_CACHE=10m") // most repositories have keys that take half a second
+	}
+	return p
 }
 
 // in returns the program working in a directory. Backups of relative paths
