@@ -68,8 +68,8 @@ func (l *heldLock) watch(ctx context.Context) {
 
 // settle looks for conflicting locks that were not visible when this one was
 // taken, and ends the operation if there are any. If it ends by itself before,
-// that is just as good: who takes an exclusive lock waits for as long before
-// doing anything, and looks.
+// that is just as good: who takes an exclusive lock looks again before doing
+// anything.
 func (l *heldLock) settle(ctx context.Context) {
 	if sleep(ctx, l.repo.timing.settle) != nil {
 		return
@@ -145,8 +145,8 @@ func (l *heldLock) verify(ctx context.Context) error {
 
 // renew writes a new lock file and then deletes the old one, so that at any
 // instant at least one is there. After the lock had expired, as happens in
-// standby, the old file must outlast the new one by the settling time: only
-// then nobody can have taken an exclusive lock in between.
+// standby, the old file must outlast the new one by the settling time, whatever
+// the storage: only then nobody can have taken an exclusive lock in between.
 func (l *heldLock) renew(ctx context.Context, expired bool) error {
 	if err := l.verify(ctx); err != nil {
 		return err

@@ -40,7 +40,7 @@ type LockOptions struct {
 	Retry time.Duration
 	// Early lets the operation begin before it is certain that nobody else
 	// took an exclusive lock at the same moment, which is looked at once more
-	// after a fifth of a second. If somebody did, the operation ends with a
+	// after a fifth of a second, unless the storage shows it at once. If somebody did, the operation ends with a
 	// [*LockedError] then. It is for operations that only read, and does not
 	// go with Retry.
 	Early bool
@@ -183,7 +183,8 @@ func (r *Repo) acquire(ctx context.Context, mode LockMode, opts *LockOptions) (*
 // tryAcquire looks for conflicting locks, writes its own, and looks again:
 // of two processes that write at the same time at least one sees the other,
 // and gives way. Before the second look there is time for both locks to become
-// visible; an early lock is looked at without it, and by settle again.
+// visible. Where lists are coherent they are at once: whoever writes later sees
+// the other. An early lock is looked at without that time, and by settle again.
 func (r *Repo) tryAcquire(ctx context.Context, mode LockMode, early bool) (*heldLock, error) {
 	r.lockMu.Lock()
 	defer r.lockMu.Unlock()
@@ -193,13 +194,14 @@ func (r *Repo) tryAcquire(ctx context.Context, mode LockMode, early bool) (*held
 	if err := r.checkConflicts(ctx, mode, crypto.ID{}); err != nil {
 		return nil, err
 	}
-	held := &heldLock{repo: r, mode: mode, settled: !early}
+	coherent := backend.ListsCoherently(r.be)
+	held := &heldLock{repo: r, mode: mode, settled: coherent || !early}
 	id, refreshed, err := r.writeLock(ctx, mode)
 	if err != nil {
 		return nil, err
 	}
 	held.setRefreshed(id, refreshed)
-	if !early {
+	if !early && !coherent {
 		err = sleep(ctx, r.timing.settle)
 	}
 	if err == nil {

@@ -124,6 +124,59 @@ func TestLocksExcludeEachOther(t *testing.T) {
 	}
 }
 
+// coherent is storage whose lists show at once what was saved.
+type coherent struct{ backend.Backend }
+
+func (coherent) ListsCoherently() bool { return true }
+
+func TestOnCoherentStorageLocksAreCertainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTestRepo(t, coherent{mem.New()}, nil)
+		start := time.Now()
+		for _, mode := range []LockMode{SharedLock, ExclusiveLock} {
+			release := hold(t, r, mode)
+			err := sameRepo(t, r, "other").WithLock(t.Context(), ExclusiveLock, nil, nothing)
+			var locked *LockedError
+			if !errors.As(err, &locked) {
+				t.Errorf("%v beside it: %v", mode, err)
+			}
+			release()
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestOnCoherentStorageNoTwoExclusiveLocksAreTaken(t *testing.T) {
+	r := newTestRepo(t, coherent{mem.New()}, nil)
+	var holders, taken atomic.Int32
+	var wg sync.WaitGroup
+	for range 8 {
+		other := sameRepo(t, r, "other")
+		wg.Go(func() {
+			for range 200 {
+				err := other.WithLock(t.Context(), ExclusiveLock, nil, func(context.Context) error {
+					if n := holders.Add(1); n != 1 {
+						t.Errorf("%d hold the lock", n)
+					}
+					taken.Add(1)
+					holders.Add(-1)
+					return nil
+				})
+				var locked *LockedError
+				if err != nil && !errors.As(err, &locked) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if taken.Load() == 0 {
+		t.Error("nobody took the lock")
+	}
+}
+
 func TestOfSimultaneousExclusiveLocksAtMostOneIsTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTestRepo(t, mem.New(), nil)

@@ -201,6 +201,20 @@ func Connections(b Backend) int {
 	return 5
 }
 
+// Lister is implemented by backends that can say that their lists are
+// coherent: a List that begins after a Save has returned, by whichever
+// program on whichever machine, yields the file.
+type Lister interface {
+	ListsCoherently() bool
+}
+
+// ListsCoherently reports whether lists of b are known to be coherent. Shares
+// of a network, and whatever keeps copies of lists, are not.
+func ListsCoherently(b Backend) bool {
+	l, ok := As[Lister](b)
+	return ok && l.ListsCoherently()
+}
+
 // Replacer is implemented by backends that can overwrite a file atomically;
 // only the config is ever replaced.
 type Replacer interface {

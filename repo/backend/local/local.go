@@ -46,6 +46,7 @@ var (
 	_ backend.Backend     = (*Backend)(nil)
 	_ backend.Initializer = (*Backend)(nil)
 	_ backend.Connector   = (*Backend)(nil)
+	_ backend.Lister      = (*Backend)(nil)
 	_ backend.Replacer    = (*Backend)(nil)
 )
 
@@ -78,6 +79,10 @@ func Open(path string, opts *Options) (*Backend, error) {
 
 // Connections implements backend.Connector.
 func (b *Backend) Connections() int { return b.connections }
+
+// ListsCoherently implements backend.Lister: the directory is on a disk of
+// this machine, where a name that was made is there for all programs.
+func (b *Backend) ListsCoherently() bool { return onDisk(b.path) }
 
 // Close implements backend.Backend.
 func (b *Backend) Close() error { return nil }
