@@ -42,7 +42,7 @@ func (r *Repo) sealLarge(h index.BlobHandle, content backend.Content, b *pack.Bu
 		}
 		return seal.Close()
 	})
-	if err != nil || r.opts.NoExtraVerify {
+	if err != nil || r.opts.Verify == VerifyNone {
 		return err
 	}
 	stored, sealed := b.LastBlob()

@@ -50,9 +50,9 @@ type Options struct {
 	// PackSize is the size in bytes at which a pack is finished; zero is
 	// DefaultPackSize.
 	PackSize int
-	// NoExtraVerify skips reading back every blob, in memory, before it is
-	// stored. The check finds damage by faulty memory or encoders.
-	NoExtraVerify bool
+	// Verify says how new blobs are verified, in memory, before they are
+	// stored. It finds damage by faulty memory or encoders.
+	Verify Verification
 	// TempDir takes temporary files for large objects; empty is the system's.
 	TempDir string
 	// Identity goes into locks and keys; nil is this process.

@@ -102,7 +102,7 @@ func (r *Repo) SaveUnpacked(ctx context.Context, t backend.FileType, json []byte
 // verifyUnpacked opens what was just sealed. These files are small, and one
 // flipped bit in an index or a snapshot costs much.
 func (r *Repo) verifyUnpacked(sealed, json []byte) error {
-	if r.opts.NoExtraVerify {
+	if r.opts.Verify == VerifyNone {
 		return nil
 	}
 	plain, err := r.key.Open(nil, sealed)

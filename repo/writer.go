@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -222,43 +223,32 @@ func (r *Repo) compresses(t index.BlobType, length int) bool {
 	return r.config.Version >= 2 && length > 0 && (t == index.TreeBlob || r.opts.Compression != CompressionOff)
 }
 
-// sealBlob compresses and seals content in s's memory and checks that it
-// reads back.
+// sealBlob compresses and seals content in s's memory and verifies the
+// result.
 func (r *Repo) sealBlob(s *scratch, h index.BlobHandle, content []byte) (index.Blob, []byte, error) {
 	b := index.Blob{BlobHandle: h}
 	plain := content
 	if r.compresses(h.Type, len(content)) {
 		// The frame is made where its ciphertext goes.
-		frame, err := r.comp.compress(append(s.sealed[:0], make([]byte, crypto.IVSize)...), content)
+		frame, err := r.comp.compress(grow(s.sealed[:0], crypto.IVSize), content)
 		if err != nil {
 			return b, nil, err
 		}
 		s.sealed, plain = frame, frame[crypto.IVSize:]
 		b.UncompressedLength = uint32(len(content))
 	}
+	// As early as possible: what happens to plain from here on is noticed.
+	sum := r.sumBefore(plain)
 	s.sealed = r.key.Seal(s.sealed[:0], plain)
 	b.Length = uint32(len(s.sealed))
-	if err := r.verifyBlob(s, b); err != nil {
-		return b, nil, err
+	if err := r.verifyBlob(s, b, sum); err != nil {
+		return b, nil, fmt.Errorf("blob %v does not read back after sealing, the machine's memory may be faulty: %w", h, err)
 	}
 	return b, s.sealed, nil
 }
 
-// verifyBlob opens a copy of what was just sealed and compares the content's
-// hash with the ID. What went wrong before can't be seen later: the pack's
-// name would be the hash of the damaged bytes.
-func (r *Repo) verifyBlob(s *scratch, b index.Blob) error {
-	if r.opts.NoExtraVerify {
-		return nil
-	}
-	s.frame = append(s.frame[:0], s.sealed...)
-	plain, err := r.openBlob(s.plain, b, s.frame)
-	if err != nil {
-		return fmt.Errorf("blob %v does not read back after sealing, the machine's memory may be faulty: %w", b.BlobHandle, err)
-	}
-	s.plain = plain
-	return nil
-}
+// grow returns b with n more bytes of undefined content.
+func grow(b []byte, n int) []byte { return slices.Grow(b, n)[:len(b)+n] }
 
 // add puts a sealed blob into a random open pack, and hands the pack on for
 // storing when that fills it.

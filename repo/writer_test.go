@@ -411,7 +411,7 @@ func TestTheLastPacksMergeOnlyIfTheirHeadersFit(t *testing.T) {
 	if testing.Short() {
 		t.Skip("stores 400,000 blobs")
 	}
-	r := newTestRepo(t, mem.New(), &Options{PackSize: MaxPackSize, Compression: CompressionOff, NoExtraVerify: true, TempDir: t.TempDir()})
+	r := newTestRepo(t, mem.New(), &Options{PackSize: MaxPackSize, Compression: CompressionOff, Verify: VerifyNone, TempDir: t.TempDir()})
 	const blobs = pack.MaxBlobs + 5000
 	err := r.Write(t.Context(), func(ctx context.Context, w *Writer) error {
 		for i := range uint64(blobs) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"hash/crc32"
 	"io"
 	"os"
 	"slices"
@@ -22,7 +23,8 @@ type Builder struct {
 	blobs []index.Blob
 	size  int64 // bytes of blobs so far
 
-	mem slabs // the pack, unless there is a file
+	mem   slabs  // the pack, unless there is a file
+	added uint32 // CRC-32C of what was written to mem
 
 	file *os.File  // nil: in memory
 	sum  hash.Hash // of what went to file
@@ -106,6 +108,7 @@ func (b *Builder) LastBlob() (index.Blob, *io.SectionReader) {
 
 func (b *Builder) write(p []byte) error {
 	if b.file == nil {
+		b.added = crc32.Update(b.added, castagnoli(), p)
 		_, err := b.mem.Write(p)
 		return err
 	}
@@ -131,6 +134,9 @@ func (b *Builder) Full() bool { return len(b.blobs) >= MaxBlobs }
 // Merge moves the blobs of other behind those of b. After an error neither is
 // of use.
 func (b *Builder) Merge(other *Builder) error {
+	if other.file == nil && other.mem.sum() != other.added {
+		return errChanged
+	}
 	for _, blob := range other.blobs {
 		sealed, err := other.stored(blob)
 		if err == nil {
@@ -181,13 +187,19 @@ func (b *Builder) Finish() (*Pack, error) {
 	}
 	p := &Pack{Blobs: b.blobs}
 	if b.file == nil {
-		p.ID, p.Content = b.mem.hash(), &b.mem
+		id, sum := b.mem.hash()
+		if sum != b.added {
+			return nil, errChanged
+		}
+		p.ID, p.Content = id, &b.mem
 		return p, nil
 	}
 	p.ID = crypto.ID(b.sum.Sum(nil))
 	p.Content = io.NewSectionReader(b.file, 0, b.size+int64(len(header)))
 	return p, nil
 }
+
+var errChanged = errors.New("a pack changed in memory while it was filled, the machine's memory may be faulty")
 
 // checkHeader reads the header back as a reader will. A header that was
 // damaged in memory would make the whole pack unreadable.

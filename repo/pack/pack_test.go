@@ -217,6 +217,35 @@ func TestReadHeaderNamesDamage(t *testing.T) {
 	}
 }
 
+// TestChangesInMemoryAreNoticed flips a bit of a pack that waits for more
+// blobs.
+func TestChangesInMemoryAreNoticed(t *testing.T) {
+	key := crypto.NewKey()
+	filled := func() *Builder {
+		b := NewBuilder(key, new(Memory))
+		for i := range 3 {
+			content := bytes.Repeat([]byte{byte(i)}, 1<<19)
+			if err := b.Add(index.Blob{BlobHandle: index.BlobHandle{ID: crypto.Hash(content)}}, key.Seal(nil, content)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return b
+	}
+	for _, at := range []int{0, 1000, 1<<20 - 1, 1 << 20, 3<<19 + 90} {
+		b := filled()
+		b.mem.list[at/slabSize][at%slabSize] ^= 0x10
+		if _, err := b.Finish(); err == nil {
+			t.Errorf("byte %d: Finish did not notice", at)
+		}
+		if err := filled().Merge(b); err == nil {
+			t.Errorf("byte %d: Merge did not notice", at)
+		}
+	}
+	if _, err := filled().Finish(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFinishRefusesAnEmptyPack(t *testing.T) {
 	if _, err := NewBuilder(crypto.NewKey(), new(Memory)).Finish(); err == nil {
 		t.Fatal("no error")

@@ -3,7 +3,9 @@ package pack
 import (
 	"crypto/sha256"
 	"errors"
+	"hash/crc32"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/garner-backup/garner/crypto"
@@ -102,14 +104,31 @@ func (s *slabs) WriteTo(w io.Writer) (int64, error) {
 	return written, nil
 }
 
-// hash returns the ID of the content.
-func (s *slabs) hash() crypto.ID {
-	sum := sha256.New()
+// hash returns the ID of the content, and the CRC-32C of the same bytes while
+// they are in the cache.
+func (s *slabs) hash() (crypto.ID, uint32) {
+	const step = 64 << 10
+	id, sum := sha256.New(), uint32(0)
 	for _, slab := range s.list {
-		sum.Write(slab)
+		for piece := range slices.Chunk(slab, step) {
+			sum = crc32.Update(sum, castagnoli(), piece)
+			id.Write(piece)
+		}
 	}
-	return crypto.ID(sum.Sum(nil))
+	return crypto.ID(id.Sum(nil)), sum
 }
+
+// sum returns the CRC-32C of the content.
+func (s *slabs) sum() uint32 {
+	sum := uint32(0)
+	for _, slab := range s.list {
+		sum = crc32.Update(sum, castagnoli(), slab)
+	}
+	return sum
+}
+
+// castagnoli is the polynomial that processors have instructions for.
+func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // release gives the memory back.
 func (s *slabs) release() {

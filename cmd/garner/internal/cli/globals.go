@@ -60,6 +60,7 @@ type Globals struct {
 	InsecureTLS        bool
 	Compression        string
 	NoExtraVerify      bool
+	ExtraVerify        string
 	LimitUpload        int
 	LimitDownload      int
 	PackSize           uint
@@ -92,6 +93,7 @@ func (a *App) AddFlags(f *pflag.FlagSet) {
 	f.BoolVar(&g.InsecureTLS, "insecure-tls", false, "skip TLS certificate verification when connecting to the repository (insecure)")
 	f.StringVar(&g.Compression, "compression", "auto", "compression mode (only available for repository format version 2), one of (auto|off|fastest|better|max) (default: $RESTIC_COMPRESSION)")
 	f.BoolVar(&g.NoExtraVerify, "no-extra-verify", false, "skip additional verification of data before upload (see documentation)")
+	f.StringVar(&g.ExtraVerify, "extra-verify", "sampled", "how to verify new data before upload: decrypt all and read back a `part`, read back all, or nothing, one of (sampled|all|none)")
 	f.IntVar(&g.LimitUpload, "limit-upload", 0, "limits uploads to a maximum `rate` in KiB/s. (default: unlimited)")
 	f.IntVar(&g.LimitDownload, "limit-download", 0, "limits downloads to a maximum `rate` in KiB/s. (default: unlimited)")
 	f.UintVar(&g.PackSize, "pack-size", 0, "set target pack `size` in MiB, created pack files may be larger (default: $RESTIC_PACK_SIZE)")
@@ -135,6 +137,11 @@ func (a *App) Finish(f *pflag.FlagSet) error {
 	}
 	if _, err := repo.ParseCompression(g.Compression); err != nil {
 		return Usage("%v", err)
+	}
+	if v, err := repo.ParseVerification(g.ExtraVerify); err != nil {
+		return Usage("%v", err)
+	} else if g.NoExtraVerify && f.Changed("extra-verify") && v != repo.VerifyNone {
+		return Usage("--no-extra-verify contradicts --extra-verify %s", g.ExtraVerify)
 	}
 	if v := a.Getenv("RESTIC_PACK_SIZE"); v != "" && !f.Changed("pack-size") {
 		n, err := strconv.ParseUint(v, 10, 32)

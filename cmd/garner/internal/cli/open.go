@@ -32,12 +32,16 @@ const (
 // RepoOptions are the options that the global flags give a repository.
 func (a *App) RepoOptions() *repo.Options {
 	mode, _ := repo.ParseCompression(a.Compression) // Finish has checked it
+	verify, _ := repo.ParseVerification(a.ExtraVerify)
+	if a.NoExtraVerify {
+		verify = repo.VerifyNone
+	}
 	return &repo.Options{
-		KeyHint:       a.KeyHint,
-		KeyCache:      a.keyCache(),
-		Compression:   mode,
-		PackSize:      int(a.PackSize) << 20,
-		NoExtraVerify: a.NoExtraVerify,
+		KeyHint:     a.KeyHint,
+		KeyCache:    a.keyCache(),
+		Compression: mode,
+		PackSize:    int(a.PackSize) << 20,
+		Verify:      verify,
 	}
 }
 
