@@ -5,11 +5,19 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 )
 
 func main() {
 	app := newApp()
 	tune(app)
-	os.Exit(run(context.Background(), app, os.Args[1:]))
+	stop, err := profile()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := run(context.Background(), app, os.Args[1:])
+	stop()
+	os.Exit(code)
 }
