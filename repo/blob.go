@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/index"
@@ -22,7 +22,29 @@ const (
 // scratch holds the buffers of one worker that opens or seals a blob.
 type scratch struct{ sealed, frame, plain []byte }
 
-func newScratchPool() *sync.Pool { return &sync.Pool{New: func() any { return new(scratch) }} }
+// scratchPool keeps the buffers of as many workers as usually are at work.
+// Unlike a sync.Pool it does not give them up at each garbage collection:
+// that of a large blob is dear, and what was given up and not collected yet
+// is memory in use.
+type scratchPool chan *scratch
+
+func newScratchPool() scratchPool { return make(scratchPool, runtime.GOMAXPROCS(0)+1) }
+
+func (p scratchPool) get() *scratch {
+	select {
+	case s := <-p:
+		return s
+	default:
+		return new(scratch)
+	}
+}
+
+func (p scratchPool) put(s *scratch) {
+	select {
+	case p <- s:
+	default:
+	}
+}
 
 // LoadBlob returns the content of a blob, in buf's memory if its capacity
 // suffices. Every place where the blob is stored is tried, and all of them
@@ -52,8 +74,8 @@ func (r *Repo) LoadBlob(ctx context.Context, h index.BlobHandle, buf []byte) ([]
 }
 
 func (r *Repo) loadLocation(ctx context.Context, l index.Location, buf []byte) ([]byte, error) {
-	s := r.scratch.Get().(*scratch)
-	defer r.scratch.Put(s)
+	s := r.scratch.get()
+	defer r.scratch.put(s)
 	h := fileHandle(backend.PackFile, l.Pack)
 	h.Metadata = l.Type == index.TreeBlob
 	sealed, err := r.be.Load(ctx, h, int64(l.Offset), int(l.Length), s.sealed)
@@ -106,8 +128,8 @@ func (r *Repo) OpenBlob(buf []byte, b index.Blob, sealed []byte) ([]byte, error)
 // elsewhere, as LoadBlob does; if that fails too, fn gets the error, and the
 // others go on. LoadFromPack itself fails only if fn does or ctx is done.
 func (r *Repo) LoadFromPack(ctx context.Context, pack crypto.ID, blobs []index.Blob, fn func(b index.Blob, plain []byte, err error) error) error {
-	s := r.scratch.Get().(*scratch)
-	defer r.scratch.Put(s)
+	s := r.scratch.get()
+	defer r.scratch.put(s)
 	return r.LoadSealed(ctx, pack, blobs, func(b index.Blob, sealed []byte, err error) error {
 		var plain []byte
 		if err == nil {
@@ -130,8 +152,8 @@ func (r *Repo) LoadFromPack(ctx context.Context, pack crypto.ID, blobs []index.B
 func (r *Repo) LoadSealed(ctx context.Context, pack crypto.ID, blobs []index.Blob, fn func(b index.Blob, sealed []byte, err error) error) error {
 	blobs = slices.Clone(blobs)
 	slices.SortFunc(blobs, func(a, b index.Blob) int { return cmp.Compare(a.Offset, b.Offset) })
-	s := r.scratch.Get().(*scratch)
-	defer r.scratch.Put(s)
+	s := r.scratch.get()
+	defer r.scratch.put(s)
 	for len(blobs) > 0 {
 		n := readRange(blobs)
 		if err := r.loadRange(ctx, s, pack, blobs[:n], fn); err != nil {

@@ -45,7 +45,10 @@ func (r *Repo) sealLarge(h index.BlobHandle, content backend.Content, b *pack.Bu
 	if err != nil || r.opts.Verify == VerifyNone {
 		return err
 	}
-	stored, sealed := b.LastBlob()
+	stored, sealed, err := b.LastBlob()
+	if err != nil {
+		return err
+	}
 	if err := r.openLarge(io.Discard, stored, sealed); err != nil {
 		return fmt.Errorf("does not read back after sealing, the machine's memory or disk may be faulty: %w", err)
 	}

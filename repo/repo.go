@@ -94,7 +94,8 @@ type Repo struct {
 	opts     Options
 	identity Identity
 	comp     *compressor
-	scratch  *sync.Pool // of *scratch
+	scratch  scratchPool
+	sample   sampler
 	trees    *sync.Pool // of *[]byte, for trees being read
 
 	index *index.Table // empty until LoadIndex

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"sync"
 
 	"github.com/garner-backup/garner/index"
 )
@@ -70,8 +71,13 @@ func (r *Repo) verifyBlob(s *scratch, b index.Blob, sum uint32) error {
 	switch {
 	case r.opts.Verify == VerifyNone:
 		return nil
-	case r.opts.Verify == VerifyAll || b.Type == index.TreeBlob || rand.Uint32N(sampleRate) == 0:
-		return r.readBack(s, b)
+	case r.opts.Verify == VerifyAll || b.Type == index.TreeBlob:
+		return r.readBack(s, b, s.sealed)
+	case rand.Uint32N(sampleRate) == 0:
+		// One at a time, in memory that all workers share.
+		r.sample.mu.Lock()
+		defer r.sample.mu.Unlock()
+		return r.readBack(&r.sample.scratch, b, s.sealed)
 	}
 	s.frame = grow(s.frame[:0], min(len(s.sealed), decryptStep))
 	if r.key.PlaintextSum(s.sealed, s.frame) != sum {
@@ -84,14 +90,19 @@ func (r *Repo) verifyBlob(s *scratch, b index.Blob, sum uint32) error {
 // stays in the fastest cache.
 const decryptStep = 16 << 10
 
-// readBack opens a copy of s.sealed and compares the content's hash with the
-// ID.
-func (r *Repo) readBack(s *scratch, b index.Blob) error {
-	s.frame = append(s.frame[:0], s.sealed...)
-	plain, err := r.openBlob(s.plain, b, s.frame)
+// readBack opens a copy of sealed and compares the content's hash with the ID.
+func (r *Repo) readBack(s *scratch, b index.Blob, sealed []byte) error {
+	s.frame = append(reserve(s.frame, len(sealed)), sealed...)
+	plain, err := r.openBlob(reserve(s.plain, b.PlaintextLength()), b, s.frame)
 	if err != nil {
 		return err
 	}
 	s.plain = plain
 	return nil
+}
+
+// sampler holds the buffers in which sampled blobs are read back.
+type sampler struct {
+	mu      sync.Mutex
+	scratch scratch // owned by mu
 }

@@ -58,7 +58,8 @@ type Writer struct {
 	idxMu sync.Mutex
 	idx   *index.Collector // packs that are stored and in no index file yet; owned by idxMu
 
-	memory pack.Memory // for packs
+	spooler backend.Spooler // nil: packs are made here and then sent
+	memory  pack.Memory     // for packs
 }
 
 // pendingShard holds blobs that are being sealed, or are in packs that are
@@ -70,6 +71,9 @@ type pendingShard struct {
 
 // packer holds the packs of one type that are being filled.
 type packer struct {
+	// held has an element for each pack that is being filled or stored, and
+	// so bounds the memory of packs when storing is slow.
+	held chan struct{}
 	open [openPacks]struct {
 		mu sync.Mutex
 		b  *pack.Builder // nil: none; owned by mu
@@ -85,7 +89,12 @@ func (r *Repo) Write(ctx context.Context, fn func(ctx context.Context, w *Writer
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := &Writer{repo: r, ctx: ctx, uploads: new(errgroup.Group), cancel: cancel, idx: index.NewCollector(r.now)}
-	w.uploads.SetLimit(backend.Connections(r.be))
+	w.spooler, _ = backend.As[backend.Spooler](r.be)
+	connections := backend.Connections(r.be)
+	w.uploads.SetLimit(connections)
+	for t := range w.packers {
+		w.packers[t].held = make(chan struct{}, openPacks+max(1, connections-1))
+	}
 	err := fn(ctx, w)
 	if err == nil {
 		err = w.flushPacks()
@@ -144,8 +153,8 @@ func (w *Writer) saveHashed(ctx context.Context, h index.BlobHandle, content []b
 	if !w.claim(h, again) {
 		return saved, nil
 	}
-	s := w.repo.scratch.Get().(*scratch)
-	defer w.repo.scratch.Put(s)
+	s := w.repo.scratch.get()
+	defer w.repo.scratch.put(s)
 	b, sealed, err := w.repo.sealBlob(s, h, content)
 	if err != nil {
 		w.settle([]index.Blob{{BlobHandle: h}}) // nobody has it
@@ -230,7 +239,8 @@ func (r *Repo) sealBlob(s *scratch, h index.BlobHandle, content []byte) (index.B
 	plain := content
 	if r.compresses(h.Type, len(content)) {
 		// The frame is made where its ciphertext goes.
-		frame, err := r.comp.compress(grow(s.sealed[:0], crypto.IVSize), content)
+		s.sealed = reserve(s.sealed, len(content)+len(content)>>6+1024)
+		frame, err := r.comp.compress(grow(s.sealed, crypto.IVSize), content)
 		if err != nil {
 			return b, nil, err
 		}
@@ -247,8 +257,24 @@ func (r *Repo) sealBlob(s *scratch, h index.BlobHandle, content []byte) (index.B
 	return b, s.sealed, nil
 }
 
+// reserve returns an empty slice that n bytes fit into, in b's memory if they
+// do there. Large ones are rounded up, so that the next need not be new.
+func reserve(b []byte, n int) []byte {
+	const unit = 512 << 10
+	switch {
+	case n <= cap(b):
+		return b[:0]
+	case n > unit:
+		n = (n + unit - 1) / unit * unit
+	}
+	return make([]byte, 0, n)
+}
+
 // grow returns b with n more bytes of undefined content.
 func grow(b []byte, n int) []byte { return slices.Grow(b, n)[:len(b)+n] }
+
+// release makes room for another pack.
+func (p *packer) release() { <-p.held }
 
 // add puts a sealed blob into a random open pack, and hands the pack on for
 // storing when that fills it.
@@ -263,7 +289,7 @@ func (p *packer) add(w *Writer, b index.Blob, sealed []byte) (filled bool, err e
 			slot.b = nil
 		}
 		if slot.b == nil {
-			if slot.b, err = w.newBuilder(); err != nil {
+			if slot.b, err = p.newBuilder(w); err != nil {
 				return err
 			}
 		}
@@ -277,7 +303,7 @@ func (p *packer) add(w *Writer, b index.Blob, sealed []byte) (filled bool, err e
 		return nil
 	}()
 	for _, f := range full {
-		w.upload(b.Type, f)
+		w.upload(b.Type, f, p.release)
 	}
 	return len(full) > 0, err
 }
@@ -286,7 +312,22 @@ func (p *packer) add(w *Writer, b index.Blob, sealed []byte) (filled bool, err e
 // one alone.
 func (w *Writer) overflows(sealed int) bool { return sealed >= w.repo.opts.PackSize }
 
-func (w *Writer) newBuilder() (*pack.Builder, error) {
+// newBuilder begins a pack. It waits while as many as may be held are.
+func (p *packer) newBuilder(w *Writer) (*pack.Builder, error) {
+	select {
+	case p.held <- struct{}{}:
+	case <-w.ctx.Done():
+		return nil, context.Cause(w.ctx)
+	}
+	if w.spooler != nil {
+		s, err := w.spooler.Spool()
+		if err == nil {
+			return pack.NewSpoolBuilder(w.repo.key, s), nil
+		}
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return nil, err
+		}
+	}
 	if w.repo.opts.PackSize > maxMemoryPack {
 		return pack.NewFileBuilder(w.repo.key, w.repo.opts.TempDir)
 	}
@@ -294,9 +335,11 @@ func (w *Writer) newBuilder() (*pack.Builder, error) {
 }
 
 // upload stores a finished pack in the background. It blocks while as many
-// packs as the backend has connections are on their way.
-func (w *Writer) upload(t index.BlobType, b *pack.Builder) {
+// packs as the backend has connections are on their way. release is called
+// when the pack is no longer held.
+func (w *Writer) upload(t index.BlobType, b *pack.Builder, release func()) {
 	w.uploads.Go(func() error {
+		defer release()
 		defer b.Close()
 		err := w.storePack(w.ctx, t, b)
 		if err != nil {
@@ -368,13 +411,13 @@ func (w *Writer) flushPacks() error {
 				}
 			default:
 				if last != nil {
-					w.upload(index.BlobType(t), last)
+					w.upload(index.BlobType(t), last, w.packers[t].release)
 				}
 				last = b
 			}
 		}
 		if last != nil {
-			w.upload(index.BlobType(t), last)
+			w.upload(index.BlobType(t), last, w.packers[t].release)
 		}
 	}
 	return nil
@@ -417,7 +460,7 @@ func (w *Writer) saveLarge(ctx context.Context, h index.BlobHandle, content back
 		return saved, err
 	}
 	saved.New, saved.Stored = true, int(b.Size())+pack.Trailer
-	w.upload(h.Type, b)
+	w.upload(h.Type, b, func() {})
 	return saved, nil
 }
 

@@ -215,6 +215,21 @@ func ListsCoherently(b Backend) bool {
 	return ok && l.ListsCoherently()
 }
 
+// Spooler is implemented by backends to which a file can be written piece by
+// piece before its name is known: what Spool returns needs no copy when it is
+// the content of a Save, and no memory until then. An error that matches
+// errors.ErrUnsupported means that the storage can't do it after all.
+type Spooler interface {
+	Spool() (Spool, error)
+}
+
+// Spool is content that grows by Write until it is stored. A crash leaves
+// nothing of it, and so does Close, unless it was stored.
+type Spool interface {
+	Content
+	io.WriteCloser
+}
+
 // Replacer is implemented by backends that can overwrite a file atomically;
 // only the config is ever replaced.
 type Replacer interface {

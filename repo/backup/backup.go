@@ -135,6 +135,7 @@ func newArchiver(r *repo.Repo, opts *Options) (*archiver, error) {
 		slots:  make(chan struct{}, workers),
 		hasher: crypto.NewHasher(),
 		zeros:  newZeroChunk(),
+		blocks: newBlockPool(workers + 1),
 	}, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/garner-backup/garner/chunk"
@@ -20,8 +19,11 @@ const (
 	// the chunker.
 	smallFile = chunk.DefaultMinSize
 	// blockSize is how much of a large file is read at a time. A block holds
-	// whole chunks; it grows if a chunk does not fit.
+	// whole chunks. Where a chunk leaves no room for minRead more bytes of the
+	// file, a hugeBlock follows, which every chunk does.
 	blockSize = 4 << 20
+	minRead   = 1 << 20
+	hugeBlock = chunk.DefaultMaxSize + minRead
 )
 
 // fileContent is what saving a file's content gives.
@@ -139,8 +141,8 @@ func (a *archiver) saveLargeFile(ctx context.Context, f io.Reader, first *block)
 func (a *archiver) nextBlock(b *block, start, have int) (*block, int) {
 	rest := b.buf[start:have]
 	size := blockSize
-	for size < 2*len(rest) {
-		size *= 2
+	if len(rest) > blockSize-minRead {
+		size = hugeBlock
 	}
 	next := a.blocks.get(size)
 	n := copy(next.buf, rest)
@@ -269,17 +271,23 @@ func (b *block) release() {
 	}
 }
 
-// blockPool keeps blocks of the two common sizes for the next file. The zero
-// value is ready for use.
-type blockPool struct{ small, large sync.Pool }
+// blockPool keeps blocks of the common sizes for the next file, as many as
+// workers usually need.
+type blockPool struct{ small, large, huge chan *block }
+
+func newBlockPool(workers int) blockPool {
+	return blockPool{
+		small: make(chan *block, workers),
+		large: make(chan *block, workers),
+		huge:  make(chan *block, 1),
+	}
+}
 
 func (p *blockPool) get(size int) *block {
-	pool := p.of(size)
 	var b *block
-	if pool != nil {
-		b, _ = pool.Get().(*block)
-	}
-	if b == nil {
+	select {
+	case b = <-p.of(size):
+	default:
 		b = &block{buf: make([]byte, size), pool: p}
 	}
 	b.refs.Store(1)
@@ -287,17 +295,21 @@ func (p *blockPool) get(size int) *block {
 }
 
 func (p *blockPool) put(b *block) {
-	if pool := p.of(len(b.buf)); pool != nil {
-		pool.Put(b)
+	select {
+	case p.of(len(b.buf)) <- b:
+	default:
 	}
 }
 
-func (p *blockPool) of(size int) *sync.Pool {
+// of returns the blocks of a size that are free; nil for an odd size.
+func (p *blockPool) of(size int) chan *block {
 	switch size {
 	case smallFile:
-		return &p.small
+		return p.small
 	case blockSize:
-		return &p.large
+		return p.large
+	case hugeBlock:
+		return p.huge
 	}
 	return nil
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/garner-backup/garner/repo/backend"
 )
 
-// Builder assembles one pack, in memory or, for large packs, in a temporary
-// file that has no name. It is not safe for concurrent use.
+// Builder assembles one pack: in memory, where the backend wants it, or, for
+// large packs, in a temporary file that has no name. It is not safe for concurrent use.
 type Builder struct {
 	key   *crypto.Key
 	blobs []index.Blob
@@ -26,8 +26,26 @@ type Builder struct {
 	mem   slabs  // the pack, unless there is a file
 	added uint32 // CRC-32C of what was written to mem
 
-	file *os.File  // nil: in memory
-	sum  hash.Hash // of what went to file
+	file spool     // nil: in memory
+	sum  hash.Hash // of what was added to file
+	buf  []byte    // what file does not have yet
+}
+
+// spool is the file of a Builder.
+type spool interface {
+	io.Writer
+	io.ReaderAt
+	io.Closer
+}
+
+// tempFile is a file that has, but on Windows, no name any more.
+type tempFile struct{ *os.File }
+
+// Close also removes the file where an open one can't be removed.
+func (f tempFile) Close() error {
+	err := f.File.Close()
+	_ = os.Remove(f.Name())
+	return err
 }
 
 // NewBuilder returns a Builder that keeps the pack in memory.
@@ -42,10 +60,15 @@ func NewFileBuilder(key *crypto.Key, dir string) (*Builder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("temporary file for a pack: %w", err)
 	}
-	// Without a name nothing is left behind, however the process ends. Where
-	// an open file can't be removed, Close does it.
+	// Without a name nothing is left behind, however the process ends.
 	_ = os.Remove(f.Name())
-	return &Builder{key: key, file: f, sum: sha256.New()}, nil
+	return &Builder{key: key, file: tempFile{f}, sum: sha256.New()}, nil
+}
+
+// NewSpoolBuilder returns a Builder that writes the pack to where the backend
+// wants it.
+func NewSpoolBuilder(key *crypto.Key, s backend.Spool) *Builder {
+	return &Builder{key: key, file: s, sum: sha256.New()}
 }
 
 // Add appends a sealed blob. Of b only handle and UncompressedLength count;
@@ -101,9 +124,9 @@ func (b *Builder) extend(n int64) error {
 
 // LastBlob returns the blob added last and its stored bytes. The Builder must
 // be one with a file.
-func (b *Builder) LastBlob() (index.Blob, *io.SectionReader) {
+func (b *Builder) LastBlob() (index.Blob, *io.SectionReader, error) {
 	last := b.blobs[len(b.blobs)-1]
-	return last, io.NewSectionReader(b.file, int64(last.Offset), int64(last.Length))
+	return last, io.NewSectionReader(b.file, int64(last.Offset), int64(last.Length)), b.flush()
 }
 
 func (b *Builder) write(p []byte) error {
@@ -112,9 +135,39 @@ func (b *Builder) write(p []byte) error {
 		_, err := b.mem.Write(p)
 		return err
 	}
+	// The hash first: what happens to the bytes later can't fit the name.
 	b.sum.Write(p)
+	if len(b.buf)+len(p) > bufferSize {
+		if err := b.flush(); err != nil {
+			return err
+		}
+	}
+	if len(p) >= bufferSize {
+		return b.writeFile(p)
+	}
+	if b.buf == nil {
+		b.buf = make([]byte, 0, bufferSize)
+	}
+	b.buf = append(b.buf, p...)
+	return nil
+}
+
+// bufferSize is up to what size blobs are collected for one write to a file.
+const bufferSize = 64 << 10
+
+// flush brings the file up to date.
+func (b *Builder) flush() error {
+	err := b.writeFile(b.buf)
+	b.buf = b.buf[:0]
+	return err
+}
+
+func (b *Builder) writeFile(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
 	if _, err := b.file.Write(p); err != nil {
-		return fmt.Errorf("temporary file for a pack: %w", err)
+		return fmt.Errorf("write a pack: %w", err)
 	}
 	return nil
 }
@@ -154,6 +207,9 @@ func (b *Builder) Merge(other *Builder) error {
 func (b *Builder) stored(blob index.Blob) ([]byte, error) {
 	var from io.ReaderAt = &b.mem
 	if b.file != nil {
+		if err := b.flush(); err != nil {
+			return nil, err
+		}
 		from = b.file
 	}
 	sealed := make([]byte, blob.Length)
@@ -194,8 +250,15 @@ func (b *Builder) Finish() (*Pack, error) {
 		p.ID, p.Content = id, &b.mem
 		return p, nil
 	}
+	if err := b.flush(); err != nil {
+		return nil, err
+	}
 	p.ID = crypto.ID(b.sum.Sum(nil))
-	p.Content = io.NewSectionReader(b.file, 0, b.size+int64(len(header)))
+	if content, ok := b.file.(backend.Spool); ok {
+		p.Content = content
+	} else {
+		p.Content = io.NewSectionReader(b.file, 0, b.size+int64(len(header)))
+	}
 	return p, nil
 }
 
@@ -218,9 +281,7 @@ func (b *Builder) checkHeader(header []byte) error {
 // Close releases the memory or the temporary file.
 func (b *Builder) Close() {
 	if b.file != nil {
-		name := b.file.Name()
-		b.file.Close()
-		_ = os.Remove(name) // gone already, except on Windows
+		_ = b.file.Close() // what was to be kept is stored by now
 		b.file = nil
 		return
 	}

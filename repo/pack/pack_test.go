@@ -168,7 +168,10 @@ func TestAddStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	last, r := b.LastBlob()
+	last, r, err := b.LastBlob()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if last.Length != 600_000 || r.Size() != 600_000 || b.Size() != 600_000 {
 		t.Fatalf("%+v, %d bytes", last, r.Size())
 	}

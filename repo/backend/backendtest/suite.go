@@ -31,6 +31,7 @@ func Run(t *testing.T, open func(t *testing.T) backend.Backend) {
 		"buffers":             buffers,
 		"bad names":           badNames,
 		"replace":             replace,
+		"spool":               spool,
 	} {
 		t.Run(name, func(t *testing.T) {
 			be := open(t)
@@ -322,4 +323,71 @@ func replace(t *testing.T, be backend.Backend) {
 			t.Errorf("%q, want %q", got, content)
 		}
 	}
+}
+
+func spool(t *testing.T, be backend.Backend) {
+	sp, ok := backend.As[backend.Spooler](be)
+	if !ok {
+		t.Skip("not a Spooler")
+	}
+	begin := func() backend.Spool {
+		s, err := sp.Spool()
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	var content []byte
+	s := begin()
+	for i := range 100 {
+		piece := bytes.Repeat([]byte{byte(i)}, i*100)
+		content = append(content, piece...)
+		if _, err := s.Write(piece); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.Size() != int64(len(content)) {
+		t.Errorf("size is %d, want %d", s.Size(), len(content))
+	}
+	part := make([]byte, 1000)
+	if _, err := s.ReadAt(part, 5000); err != nil || !bytes.Equal(part, content[5000:6000]) {
+		t.Errorf("reading back: %v", err)
+	}
+	if n := count(t, be, backend.PackFile); n != 0 {
+		t.Errorf("%d packs before Save", n)
+	}
+	h := handle(backend.PackFile, content)
+	if err := be.Save(t.Context(), h, s); err != nil {
+		t.Fatal(err)
+	}
+	if got := load(t, be, h); !bytes.Equal(got, content) {
+		t.Errorf("%d bytes are stored, want %d, or others", len(got), len(content))
+	}
+	if err := be.Save(t.Context(), h, s); !errors.Is(err, backend.ErrExist) {
+		t.Errorf("saving again: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := begin().Close(); err != nil { // never stored
+		t.Error(err)
+	}
+	if n := count(t, be, backend.PackFile); n != 1 {
+		t.Errorf("%d packs in the end", n)
+	}
+}
+
+func count(t *testing.T, be backend.Backend, ft backend.FileType) int {
+	t.Helper()
+	n := 0
+	for _, err := range be.List(t.Context(), ft) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
 }

@@ -47,6 +47,7 @@ var (
 	_ backend.Initializer = (*Backend)(nil)
 	_ backend.Connector   = (*Backend)(nil)
 	_ backend.Lister      = (*Backend)(nil)
+	_ backend.Spooler     = (*Backend)(nil)
 	_ backend.Replacer    = (*Backend)(nil)
 )
 
@@ -148,6 +149,14 @@ func permanent(err error) error {
 
 // Save implements backend.Backend.
 func (b *Backend) Save(ctx context.Context, h backend.Handle, content backend.Content) error {
+	if s, ok := content.(*spool); ok && s.of == b {
+		err := b.save(ctx, h, content, func(path string, _ durable.Content, modes durable.Modes) error {
+			return b.sys.WriteUnnamed(path, s.f, modes)
+		})
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return err
+		}
+	}
 	return b.save(ctx, h, content, b.sys.Write)
 }
 

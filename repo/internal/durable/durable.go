@@ -37,6 +37,7 @@ type Content interface {
 type System struct {
 	Create  func(path string, perm fs.FileMode) (File, error) // exclusively, for writing
 	Publish func(from, to string) error                       // rename; fails with fs.ErrExist
+	Link    func(f *os.File, to string) error                 // names a file without one; fails with fs.ErrExist
 	Replace func(from, to string) error                       // rename over what is there
 	Remove  func(path string) error
 	Chmod   func(path string, mode fs.FileMode) error
@@ -57,6 +58,7 @@ func OS() *System {
 			return os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, perm)
 		},
 		Publish: publish,
+		Link:    link,
 		Replace: os.Rename,
 		Remove:  os.Remove,
 		Chmod:   os.Chmod,
@@ -78,6 +80,23 @@ func (s *System) Write(path string, content Content, modes Modes) error {
 // instant either the old or the new file is there.
 func (s *System) Overwrite(path string, content Content, modes Modes) error {
 	return s.write(path, content, modes, s.Replace)
+}
+
+// WriteUnnamed stores what was written to f, which [Unnamed] has made on the
+// file system of path, at path. The order of steps is that of Write, but for
+// the mode, which is set before the name. Its errors are those of Write, and
+// one that matches errors.ErrUnsupported if the file can't be given a name.
+func (s *System) WriteUnnamed(path string, f *os.File, modes Modes) error {
+	if err := ignoring(f.Sync(), syscall.ENOTSUP, syscall.ENOTTY); err != nil {
+		return err
+	}
+	if err := ignoring(f.Chmod(modes.Final), syscall.EPERM, syscall.ENOTSUP); err != nil {
+		return err
+	}
+	if err := s.Link(f, path); err != nil {
+		return err
+	}
+	return s.SyncFolder(filepath.Dir(path))
 }
 
 func (s *System) write(path string, content Content, modes Modes, publish func(from, to string) error) (err error) {

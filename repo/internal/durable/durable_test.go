@@ -67,6 +67,9 @@ func (r *recorder) system() *durable.System {
 		}
 		return &recordedFile{f, r}, nil
 	}
+	wrapped.Link = func(f *os.File, to string) error {
+		return r.step("link", func() error { return sys.Link(f, to) })
+	}
 	wrapped.Publish = func(from, to string) error {
 		return r.step("publish", func() error { return sys.Publish(from, to) })
 	}
@@ -156,6 +159,63 @@ func TestWriteWithoutAFolder(t *testing.T) {
 type short struct{ io.ReaderAt }
 
 func (short) Size() int64 { return 100 }
+
+// TestUnnamedFilesAreStoredWithoutACopy fails each step of giving a file its
+// name, before and after doing it.
+func TestUnnamedFilesAreStoredWithoutACopy(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "target")
+	filled := func() *os.File {
+		f, err := durable.Unnamed(dir, 0o600)
+		if errors.Is(err, errors.ErrUnsupported) {
+			t.Skip(err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteString("content"); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	for _, failAt := range []string{"link", "sync folder"} {
+		for _, after := range []bool{false, true} {
+			r := &recorder{failAt: failAt, after: after}
+			f := filled()
+			if err := r.system().WriteUnnamed(path, f, modes); !errors.Is(err, errStep) {
+				t.Errorf("%s fails: %v", failAt, err)
+			}
+			f.Close()
+			b, err := os.ReadFile(path)
+			if (err != nil || string(b) != "content") && !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("%s fails: the file is %q, %v", failAt, b, err)
+			}
+			_ = os.Remove(path)
+		}
+	}
+	r := new(recorder)
+	f := filled()
+	defer f.Close()
+	if err := r.system().WriteUnnamed(path, f, modes); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := r.steps, []string{"link", "sync folder"}; !slices.Equal(got, want) {
+		t.Errorf("steps %q, want %q", got, want)
+	}
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm() != modes.Final || info.Size() != 7 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if err := durable.OS().WriteUnnamed(path, filled(), modes); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("a name that is taken: %v", err)
+	}
+	if err := durable.OS().WriteUnnamed(filepath.Join(dir, "no", "such"), filled(), modes); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder that is not there: %v", err)
+	}
+	if names, _ := os.ReadDir(dir); len(names) != 1 {
+		t.Errorf("%d files are left", len(names))
+	}
+}
 
 func TestContentThatIsTooShortIsAnError(t *testing.T) {
 	dir := t.TempDir()
