@@ -34,6 +34,7 @@ type Params struct {
 // is safe for concurrent use.
 type Table struct {
 	tables   *tables
+	planes   *planes // nil: no kernel is of use
 	min, max int
 	mask     uint64
 }
@@ -41,6 +42,11 @@ type Table struct {
 // NewTable prepares the tables for a polynomial, which must be irreducible
 // and of degree 53.
 func NewTable(p Params) (*Table, error) {
+	return newTableWith(p, kernels())
+}
+
+// newTableWith is NewTable that may use the first of the kernels.
+func newTableWith(p Params, kernels []kernel) (*Table, error) {
 	if p.MinSize == 0 {
 		p.MinSize = DefaultMinSize
 	}
@@ -62,12 +68,16 @@ func NewTable(p Params) (*Table, error) {
 	case p.AverageBits < 1 || p.AverageBits > degree:
 		return nil, fmt.Errorf("average of 2^%d bytes is not between 2^1 and 2^%d", p.AverageBits, degree)
 	}
-	return &Table{
+	t := &Table{
 		tables: newTables(p.Pol),
 		min:    p.MinSize,
 		max:    max(p.MinSize, p.MaxSize),
 		mask:   1<<p.AverageBits - 1,
-	}, nil
+	}
+	if p.AverageBits >= minKernelBits && len(kernels) > 0 {
+		t.planes = newPlanes(t.tables, kernels[0], t.mask)
+	}
+	return t, nil
 }
 
 // Scan appends to dst all candidates in (from, to], in ascending order: the
@@ -83,19 +93,10 @@ func (t *Table) Scan(dst []int, buf []byte, from, to int) []int {
 		}
 		from = windowSize
 	}
-	for from < to {
-		// In steps, so that the lanes stay close: far apart their lines
-		// compete for the same places in the cache.
-		end := min(from+step, to)
-		at := t.tables.scanFirst(buf, from, end, t.mask)
-		if at < 0 {
-			from = end
-			continue
-		}
-		dst = append(dst, at)
-		from = at
+	if t.planes != nil {
+		return t.planes.scanAll(dst, new(kernelMemory), buf, from, to)
 	}
-	return dst
+	return t.tables.scanAll(dst, buf, from, to, t.mask)
 }
 
 // segmentSize is the least that a goroutine of ScanParallel scans.

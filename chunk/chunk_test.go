@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -54,19 +55,21 @@ func TestVector(t *testing.T) {
 		{2344058, "0f8c4a4ff60f6c03"}, {903280, "5647a39c8263e250"}, {1709091, "9bd9c9f3a863b862"},
 		{1791277, "2456d6222d1ec958"}, {1802453, "18a83fd6c22e203b"}, {1190352, "5b142bd3bcf6b1a8"}, {45862, "b58f3421c63fa3c0"},
 	}
-	r := table.NewReader(bytes.NewReader(data))
-	for i, w := range want {
-		c, err := r.Next()
-		if err != nil {
-			t.Fatal(err)
+	for name, table := range implementations(t, Params{Pol: vectorPol}) {
+		r := table.NewReader(bytes.NewReader(data))
+		for i, w := range want {
+			c, err := r.Next()
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := sha256.Sum256(c)
+			if len(c) != w.length || hex.EncodeToString(sum[:8]) != w.hash {
+				t.Errorf("%s: chunk %d: %d bytes, %x", name, i, len(c), sum[:8])
+			}
 		}
-		sum := sha256.Sum256(c)
-		if len(c) != w.length || hex.EncodeToString(sum[:8]) != w.hash {
-			t.Errorf("chunk %d: %d bytes, %x", i, len(c), sum[:8])
+		if _, err := r.Next(); !errors.Is(err, io.EOF) {
+			t.Errorf("%s: after the last chunk: %v", name, err)
 		}
-	}
-	if _, err := r.Next(); !errors.Is(err, io.EOF) {
-		t.Errorf("after the last chunk: %v", err)
 	}
 }
 
@@ -162,18 +165,16 @@ func TestCutsAreThoseOfRestic(t *testing.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 0))
 		data := content(r, rapid.IntRange(0, 4).Draw(t, "kind"), rapid.SampledFrom([]int{0, 1, 63, 64, 65, 1000, 70_000, 300_000}).Draw(t, "size"))
 		want := resticCuts(t, p, data)
-		table, err := NewTable(p)
-		if err != nil {
-			t.Fatal(err)
+		for name, table := range implementations(t, p) {
+			c := table.NewCutter()
+			if got := c.Cuts(nil, data, true); !slices.Equal(got, want) {
+				t.Fatalf("%s, %+v: cuts at %v, want %v", name, p, got, want)
+			}
+			if got := fed(c, data, func() int { return 1 + r.IntN(20_000) }); !slices.Equal(got, want) {
+				t.Fatalf("%s, %+v, in pieces: cuts at %v, want %v", name, p, got, want)
+			}
+			checkReader(t, table, data, want)
 		}
-		c := table.NewCutter()
-		if got := c.Cuts(nil, data, true); !slices.Equal(got, want) {
-			t.Fatalf("%+v: cuts at %v, want %v", p, got, want)
-		}
-		if got := fed(c, data, func() int { return 1 + r.IntN(20_000) }); !slices.Equal(got, want) {
-			t.Fatalf("%+v, in pieces: cuts at %v, want %v", p, got, want)
-		}
-		checkReader(t, table, data, want)
 	})
 }
 
@@ -197,60 +198,81 @@ func TestDefaultCutsAreThoseOfRestic(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for i, pol := range testPols(t)[1:4] {
 		p.Pol = pol
-		for _, size := range []int{DefaultMinSize - 1, DefaultMinSize, DefaultMinSize + 1, 20 << 20} {
+		for _, size := range []int{DefaultMinSize - 1, DefaultMinSize, DefaultMinSize + 1, 10 << 20} {
 			data := content(r, []int{0, 3, 1}[i], size)
 			want := resticCuts(t, p, data)
-			table := newTable(t, Params{Pol: pol})
-			c := table.NewCutter()
-			if got := c.Cuts(nil, data, true); !slices.Equal(got, want) {
-				t.Errorf("size %d: cuts at %v, want %v", size, got, want)
-			}
-			c.SetWorkers(3)
-			if got := fed(c, data, func() int { return 1 << 20 * (1 + r.IntN(4)) }); !slices.Equal(got, want) {
-				t.Errorf("size %d, three workers: cuts at %v, want %v", size, got, want)
-			}
-			c.Reset()
-			c.SetWorkers(1)
-			if got := fed(c, data, func() int { return r.IntN(1 << 20) }); !slices.Equal(got, want) {
-				t.Errorf("size %d, in pieces: cuts at %v, want %v", size, got, want)
+			for name, table := range implementations(t, Params{Pol: pol}) {
+				c := table.NewCutter()
+				if got := c.Cuts(nil, data, true); !slices.Equal(got, want) {
+					t.Errorf("%s, size %d: cuts at %v, want %v", name, size, got, want)
+				}
+				c.SetWorkers(3)
+				if got := fed(c, data, func() int { return 1 << 20 * (1 + r.IntN(4)) }); !slices.Equal(got, want) {
+					t.Errorf("%s, size %d, three workers: cuts at %v, want %v", name, size, got, want)
+				}
+				c.Reset()
+				c.SetWorkers(1)
+				if got := fed(c, data, func() int { return r.IntN(1 << 20) }); !slices.Equal(got, want) {
+					t.Errorf("%s, size %d, in pieces: cuts at %v, want %v", name, size, got, want)
+				}
 			}
 		}
 	}
 }
 
 func TestScanFindsEveryCandidate(t *testing.T) {
-	table := newTable(t, Params{Pol: vectorPol, MinSize: 64, AverageBits: 7})
 	r := rand.New(rand.NewPCG(3, 4))
 	for kind := range 5 {
-		data := content(r, kind, 50_000)
-		var want []int
-		for q := windowSize; q <= len(data); q++ {
-			if table.tables.digest(data[q-windowSize:q])&table.mask == 0 {
-				want = append(want, q)
-			}
-		}
-		if got := table.Scan(nil, data, 0, len(data)); !slices.Equal(got, want) {
-			t.Errorf("kind %d: %d candidates, want %d", kind, len(got), len(want))
-		}
-		for range 20 {
-			from, to := r.IntN(len(data)), r.IntN(len(data)+1)
-			part := slices.DeleteFunc(slices.Clone(want), func(q int) bool { return q <= from || q > to })
-			if got := table.Scan(nil, data, from, to); !slices.Equal(got, part) {
-				t.Errorf("kind %d, (%d, %d]: %d candidates, want %d", kind, from, to, len(got), len(part))
+		data := content(r, kind, 80_000)
+		for _, bits := range []int{7, 13, 17, 22} {
+			all := implementations(t, Params{Pol: vectorPol, MinSize: 64, AverageBits: bits})
+			want := everyCandidate(all[plain], data)
+			for name, table := range all {
+				checkScan(t, fmt.Sprintf("%s, %d bits, kind %d", name, bits, kind), r, table, data, want)
 			}
 		}
 	}
-	data := content(r, 0, 3<<20)
-	if !slices.Equal(table.ScanParallel(nil, data, 0, len(data), 4), table.Scan(nil, data, 0, len(data))) {
-		t.Error("ScanParallel finds other candidates than Scan")
+}
+
+// everyCandidate digests the window of each position by itself.
+func everyCandidate(table *Table, data []byte) (all []int) {
+	for q := windowSize; q <= len(data); q++ {
+		if table.tables.digest(data[q-windowSize:q])&table.mask == 0 {
+			all = append(all, q)
+		}
+	}
+	return all
+}
+
+// checkScan scans all of data and parts of it.
+func checkScan(t *testing.T, what string, r *rand.Rand, table *Table, data []byte, want []int) {
+	if got := table.Scan(nil, data, 0, len(data)); !slices.Equal(got, want) {
+		t.Errorf("%s: %d candidates, want %d", what, len(got), len(want))
+	}
+	for range 20 {
+		from, to := r.IntN(len(data)), r.IntN(len(data)+1)
+		part := slices.DeleteFunc(slices.Clone(want), func(q int) bool { return q <= from || q > to })
+		if got := table.Scan(nil, data, from, to); !slices.Equal(got, part) {
+			t.Errorf("%s, (%d, %d]: %d candidates, want %d", what, from, to, len(got), len(part))
+		}
+	}
+}
+
+func TestScanParallelFindsTheSame(t *testing.T) {
+	data := content(rand.New(rand.NewPCG(5, 6)), 0, 3<<20)
+	for name, table := range implementations(t, Params{Pol: vectorPol, AverageBits: 14}) {
+		if !slices.Equal(table.ScanParallel(nil, data, 0, len(data), 4), table.Scan(nil, data, 0, len(data))) {
+			t.Errorf("%s: ScanParallel finds other candidates than Scan", name)
+		}
 	}
 }
 
 func TestZerosAreCutAtTheMinimum(t *testing.T) {
-	table := newTable(t, Params{Pol: vectorPol})
-	got := table.NewCutter().Cuts(nil, make([]byte, 3*DefaultMinSize+5), true)
-	if !slices.Equal(got, []int{DefaultMinSize, 2 * DefaultMinSize, 3 * DefaultMinSize, 3*DefaultMinSize + 5}) {
-		t.Errorf("cuts at %v", got)
+	for name, table := range implementations(t, Params{Pol: vectorPol}) {
+		got := table.NewCutter().Cuts(nil, make([]byte, 3*DefaultMinSize+5), true)
+		if !slices.Equal(got, []int{DefaultMinSize, 2 * DefaultMinSize, 3 * DefaultMinSize, 3*DefaultMinSize + 5}) {
+			t.Errorf("%s: cuts at %v", name, got)
+		}
 	}
 }
 
@@ -304,12 +326,13 @@ func TestPolText(t *testing.T) {
 }
 
 func TestCuttingAllocatesNothing(t *testing.T) {
-	table := newTable(t, Params{Pol: vectorPol})
 	data := vectorData(8 << 20)
-	c := table.NewCutter()
-	cuts := make([]int, 0, 100)
-	if n := testing.AllocsPerRun(3, func() { cuts = c.Cuts(cuts[:0], data, true) }); n != 0 {
-		t.Errorf("%v allocations", n)
+	for name, table := range implementations(t, Params{Pol: vectorPol}) {
+		c := table.NewCutter()
+		cuts := make([]int, 0, 100)
+		if n := testing.AllocsPerRun(3, func() { cuts = c.Cuts(cuts[:0], data, true) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
 	}
 }
 
@@ -319,29 +342,31 @@ func FuzzCuts(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte, minSize, maxSize uint16, bits uint8, piece uint16) {
 		p := Params{Pol: vectorPol, MinSize: 64 + int(minSize)%2000, MaxSize: 1 + int(maxSize), AverageBits: 1 + int(bits)%53}
 		data = bytes.Repeat(data, 1+4000/(len(data)+1))
-		table := newTable(t, p)
 		want := resticCuts(t, p, data)
-		if got := fed(table.NewCutter(), data, func() int { return 1 + int(piece) }); !slices.Equal(got, want) {
-			t.Fatalf("%+v: cuts at %v, want %v", p, got, want)
+		for name, table := range implementations(t, p) {
+			if got := fed(table.NewCutter(), data, func() int { return 1 + int(piece) }); !slices.Equal(got, want) {
+				t.Fatalf("%s, %+v: cuts at %v, want %v", name, p, got, want)
+			}
 		}
 	})
 }
 
-// The two benchmarks belong together: cut the same data with ours and with
-// restic's.
+// These belong together: cut the same data with ours and with restic's.
 func BenchmarkCut(b *testing.B) {
 	random := make([]byte, 64<<20)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(random)
 	for name, data := range map[string][]byte{"random": random, "zeros": make([]byte, 64<<20)} {
-		b.Run(name+"/garner", func(b *testing.B) {
-			c := newTable(b, Params{Pol: vectorPol}).NewCutter()
-			cuts := make([]int, 0, 1000)
-			b.SetBytes(int64(len(data)))
-			b.ReportAllocs()
-			for b.Loop() {
-				cuts = c.Cuts(cuts[:0], data, true)
-			}
-		})
+		for implementation, table := range implementations(b, Params{Pol: vectorPol}) {
+			b.Run(name+"/garner-"+implementation, func(b *testing.B) {
+				c := table.NewCutter()
+				cuts := make([]int, 0, 1000)
+				b.SetBytes(int64(len(data)))
+				b.ReportAllocs()
+				for b.Loop() {
+					cuts = c.Cuts(cuts[:0], data, true)
+				}
+			})
+		}
 		b.Run(name+"/restic", func(b *testing.B) {
 			c := chunker.New(bytes.NewReader(data), chunker.Pol(vectorPol))
 			buf := make([]byte, chunker.MaxSize)
@@ -361,10 +386,13 @@ func BenchmarkCut(b *testing.B) {
 func BenchmarkScan(b *testing.B) {
 	data := make([]byte, 16<<20)
 	_, _ = rand.NewChaCha8([32]byte{1}).Read(data)
-	table := newTable(b, Params{Pol: vectorPol})
-	found := make([]int, 0, 100)
-	b.SetBytes(int64(len(data)))
-	for b.Loop() {
-		found = table.Scan(found[:0], data, 0, len(data))
+	for name, table := range implementations(b, Params{Pol: vectorPol}) {
+		b.Run(name, func(b *testing.B) {
+			found := make([]int, 0, 100)
+			b.SetBytes(int64(len(data)))
+			for b.Loop() {
+				found = table.Scan(found[:0], data, 0, len(data))
+			}
+		})
 	}
 }

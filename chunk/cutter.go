@@ -9,11 +9,18 @@ type Cutter struct {
 	scanned int
 	workers int
 
-	candidates []int // of a parallel scan; reused
+	memory     *kernelMemory // nil: there is no kernel
+	candidates []int         // of a parallel scan; reused
 }
 
 // NewCutter returns a Cutter at the start of a file.
-func (t *Table) NewCutter() *Cutter { return &Cutter{t: t, workers: 1} }
+func (t *Table) NewCutter() *Cutter {
+	c := &Cutter{t: t, workers: 1}
+	if t.planes != nil {
+		c.memory = new(kernelMemory)
+	}
+	return c
+}
 
 // SetWorkers lets Cuts scan large pieces by up to n goroutines at the same
 // time. They look at more bytes than one does: a single one passes over the
@@ -57,10 +64,10 @@ func (c *Cutter) finish(dst []int, start, end int, final bool) []int {
 
 // The scan goes in steps, as everything behind the first candidate is looked
 // at in vain. The first step is short, for runs of zeros, where each position
-// is a candidate.
+// is a candidate. The others are of one call of the widest kernel.
 const (
-	firstStep = 4 << 10
-	step      = 64 << 10
+	firstStep = 1 << 10
+	step      = maxBlocks * blockSize * 64
 )
 
 // next returns the length of the chunk that data begins with, or 0 if its end
@@ -72,7 +79,7 @@ func (c *Cutter) next(data []byte) int {
 	limit := min(len(data), t.max)
 	for size := firstStep; from < limit; size = step {
 		to := min(from+size, limit)
-		if at := t.first(data, from, to); at > 0 {
+		if at := c.first(data, from, to); at > 0 {
 			c.scanned = 0
 			return at
 		}
@@ -87,14 +94,18 @@ func (c *Cutter) next(data []byte) int {
 }
 
 // first returns the first candidate in (from, to], or 0.
-func (t *Table) first(data []byte, from, to int) int {
+func (c *Cutter) first(data []byte, from, to int) int {
+	t := c.t
 	if from < windowSize { // only with the smallest minimum
 		if t.tables.digest(data[:windowSize])&t.mask == 0 {
 			return windowSize
 		}
 		from = windowSize
 	}
-	return max(0, t.tables.scanFirst(data, from, to, t.mask))
+	if t.planes == nil || to-from <= firstStep {
+		return max(0, t.tables.scanFirst(data, from, to, t.mask))
+	}
+	return max(0, t.planes.scanFirst(c.memory, data, from, to))
 }
 
 // cutsParallel is Cuts with all candidates found beforehand.

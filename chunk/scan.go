@@ -62,13 +62,47 @@ const lanes = 4
 // under mask, or -1. from is at least windowSize.
 func (t *tables) scanFirst(buf []byte, from, to int, mask uint64) int {
 	n := (to - from) / lanes
-	if n > 0 {
+	if n >= windowSize { // else to roll into the lanes is the larger part
 		if at := t.scanLanes(buf, from, n, mask); at >= 0 {
 			return at
 		}
 		from += lanes * n
 	}
 	return t.scanOne(buf, from, to, mask)
+}
+
+// scanAll appends to dst all positions in (from, to] whose digest is zero
+// under mask. from is at least windowSize.
+func (t *tables) scanAll(dst []int, buf []byte, from, to int, mask uint64) []int {
+	for from < to {
+		// In steps, so that the lanes stay close: far apart their lines
+		// compete for the same places in the cache.
+		end := min(from+step, to)
+		at := t.scanFirst(buf, from, end, mask)
+		if at < 0 {
+			from = end
+			continue
+		}
+		// Where one is there may be a run of them. To find each by a call of
+		// scanFirst would be to roll into four lanes each time.
+		from = min(at+4*windowSize, to)
+		dst = t.scanEach(append(dst, at), buf, at, from, mask)
+	}
+	return dst
+}
+
+// scanEach is scanAll with a single lane.
+func (t *tables) scanEach(dst []int, buf []byte, from, to int, mask uint64) []int {
+	d := t.digest(buf[from-windowSize : from])
+	in := buf[from:to]
+	old := buf[from-windowSize:][:len(in)]
+	for i, c := range in {
+		d = (d<<8 | uint64(c)) ^ t.mod[uint8(d>>shift)] ^ t.out[old[i]]
+		if d&mask == 0 {
+			dst = append(dst, from+i+1)
+		}
+	}
+	return dst
 }
 
 // scanOne is scanFirst with a single lane.
