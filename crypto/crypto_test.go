@@ -283,20 +283,6 @@ func TestCalibratedKeysCostWhatTheyShould(t *testing.T) {
 	}
 }
 
-func TestHasherAgreesWithHash(t *testing.T) {
-	var msgs [][]byte
-	for i := range 9 {
-		msgs = append(msgs, bytes.Repeat([]byte{byte(i)}, i*i*100))
-	}
-	ids := make([]ID, len(msgs))
-	NewHasher().Sum(ids, msgs)
-	for i := range msgs {
-		if ids[i] != Hash(msgs[i]) {
-			t.Errorf("message %d: %v", i, ids[i])
-		}
-	}
-}
-
 func FuzzParseKeyFile(f *testing.F) {
 	kf, _ := NewKeyFile("x", NewKey(), cheapKDF)
 	b, _ := kf.Encode()
