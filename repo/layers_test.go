@@ -119,7 +119,7 @@ func floor(name string) int {
 		return 4
 	case name == "repo":
 		return 5
-	case name == "repo/source":
+	case name == "repo/source" || name == "repo/foldercache":
 		return 6
 	case strings.HasPrefix(name, "repo/"):
 		return 7 // verbs

@@ -271,3 +271,9 @@ func (r *Repo) Backend() backend.Backend { return r.be }
 
 // Index returns the table of all blobs. It is empty before LoadIndex.
 func (r *Repo) Index() *index.Table { return r.index }
+
+// SealLocal seals what this machine keeps about the repository outside of it.
+func (r *Repo) SealLocal(plain []byte) []byte { return r.key.Seal(nil, plain) }
+
+// OpenLocal opens what SealLocal has sealed, with this repository's key.
+func (r *Repo) OpenLocal(sealed []byte) ([]byte, error) { return r.key.Open(nil, sealed) }

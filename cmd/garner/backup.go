@@ -293,11 +293,13 @@ func (b *backupRun) run(ctx context.Context, r *repo.Repo) error {
 	}
 	b.show.start()
 	scanned := b.scan(ctx)
+	folders := b.folders(r)
 	res, err := backup.Run(ctx, r, b.src, &backup.Options{
 		Snapshot: b.sn, Parent: parent, IgnoreInode: b.opts.ignoreInode, IgnoreCtime: b.opts.ignoreCtime,
 		SkipIfUnchanged: b.opts.skipUnchanged, DryRun: b.opts.dryRun, Workers: int(b.opts.readConcurrency),
-		Observer: b.show.observer(),
+		Folders: folders, Observer: b.show.observer(),
 	})
+	b.keepFolders(r, folders, err == nil)
 	scanned()
 	b.show.stop()
 	if err != nil {
@@ -315,7 +317,7 @@ func (b *backupRun) run(ctx context.Context, r *repo.Repo) error {
 // scan counts what there is in the background, for the estimate of the time
 // left. The function it returns ends that.
 func (b *backupRun) scan(ctx context.Context) (stop func()) {
-	if b.opts.noScan || b.opts.stdin || b.opts.stdinCommand || b.app.Quiet {
+	if b.opts.noScan || b.opts.stdin || b.opts.stdinCommand || !b.show.estimates() {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(ctx)

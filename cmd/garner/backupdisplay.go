@@ -89,6 +89,11 @@ func (d *backupDisplay) read(path string) {
 	delete(d.current, path)
 }
 
+// estimates reports whether anybody is told how much there is to do.
+func (d *backupDisplay) estimates() bool {
+	return d.app.ShowsProgress() || d.app.Verbose >= 2
+}
+
 // scanned is called when the size of the source is known.
 func (d *backupDisplay) scanned(t source.Totals, took time.Duration) {
 	d.mu.Lock()

@@ -22,6 +22,7 @@ import (
 	"github.com/garner-backup/garner/chunk"
 	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/repo"
+	"github.com/garner-backup/garner/repo/foldercache"
 	"github.com/garner-backup/garner/repo/snapshot"
 	"github.com/garner-backup/garner/repo/source"
 )
@@ -47,6 +48,11 @@ type Options struct {
 	// Workers is how many batches of files are worked on at the same time;
 	// zero is twice the number of processors.
 	Workers int
+	// Folders tells which folders look as they did at the last backup, so that
+	// they need not be looked at more closely, and takes down how they look
+	// now; nil is nothing. It goes by change times, unless IgnoreInode or
+	// IgnoreCtime is set: then it is not used.
+	Folders *foldercache.Store
 	// Observer is told what happens; nil is nobody.
 	Observer *Observer
 }
@@ -115,6 +121,7 @@ type archiver struct {
 	hasher crypto.Hasher
 	zeros  zeroChunk
 
+	folders *foldercache.Store // nil: none
 	blocks  blockPool
 	batches sync.Pool // of *batch
 }
@@ -128,14 +135,19 @@ func newArchiver(r *repo.Repo, opts *Options) (*archiver, error) {
 	if workers <= 0 {
 		workers = 2 * runtime.GOMAXPROCS(0)
 	}
+	folders := opts.Folders
+	if opts.IgnoreInode || opts.IgnoreCtime {
+		folders = nil
+	}
 	return &archiver{
-		repo:   r,
-		opts:   opts,
-		table:  table,
-		slots:  make(chan struct{}, workers),
-		hasher: crypto.NewHasher(),
-		zeros:  newZeroChunk(),
-		blocks: newBlockPool(workers + 1),
+		folders: folders,
+		repo:    r,
+		opts:    opts,
+		table:   table,
+		slots:   make(chan struct{}, workers),
+		hasher:  crypto.NewHasher(),
+		zeros:   newZeroChunk(),
+		blocks:  newBlockPool(workers + 1),
 	}, nil
 }
 

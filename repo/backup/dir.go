@@ -36,9 +36,10 @@ type batch struct {
 	old   [batchSize]tree.Node // what the parent snapshot has under the name
 	known [batchSize]bool      // whether it has anything
 
-	nodes []byte // JSON of the entries' nodes, each with a comma behind it
-	count int    // of nodes
-	err   error  // ends the backup
+	nodes []byte     // JSON of the entries' nodes, each with a comma behind it
+	count int        // of nodes
+	look  appearance // of the entries
+	err   error      // ends the backup
 	done  <-chan struct{}
 }
 
@@ -56,27 +57,44 @@ func (a *archiver) saveDir(ctx context.Context, d source.Folder, path *dirPath, 
 	if err != nil {
 		return dirContent{}, err
 	}
-	old := a.openOld(ctx, path, parent)
-	defer old.close()
-	builder := a.repo.NewTreeBuilder()
-	defer builder.Close()
-	if err := a.saveEntries(ctx, d, path, names, old, builder); err != nil {
+	content, subs, err := a.saveUnchanged(ctx, d, path, names, parent)
+	if err != nil || content.tree != noTree {
+		return content, err
+	}
+	f := &folder{Folder: d, path: path, subs: subs, old: a.openOld(ctx, path, parent), builder: a.repo.NewTreeBuilder()}
+	defer f.old.close()
+	defer f.builder.Close()
+	if err := a.saveEntries(ctx, f, names); err != nil {
 		return dirContent{}, &repoError{err}
 	}
-	return a.saveTree(ctx, builder)
+	content, err = a.saveTree(ctx, f.builder)
+	if err == nil {
+		a.remember(content.tree, &f.look)
+	}
+	return content, err
 }
 
-// saveEntries cuts names into batches and appends their nodes to builder
-// in order. A window of batches is under way at the same time, so that memory
-// does not grow with the number of names.
-func (a *archiver) saveEntries(ctx context.Context, d source.Folder, path *dirPath, names []string, old *oldTree, builder *repo.TreeBuilder) error {
+// folder is a folder whose tree is being made.
+type folder struct {
+	source.Folder
+	path    *dirPath
+	subs    map[string]dirContent // subfolders that are saved already
+	old     *oldTree              // the parent snapshot's
+	builder *repo.TreeBuilder
+	look    folderLook
+}
+
+// saveEntries cuts names into batches and appends their nodes to the folder's
+// tree in order. A window of batches is under way at the same time, so that
+// memory does not grow with the number of names.
+func (a *archiver) saveEntries(ctx context.Context, f *folder, names []string) error {
 	var window []*batch
 	var err error
 	for err == nil && (len(names) > 0 || len(window) > 0) {
 		for len(names) > 0 && len(window) <= cap(a.slots) {
-			b := a.newBatch(names[:min(batchSize, len(names))], old)
+			b := a.newBatch(names[:min(batchSize, len(names))], f.old)
 			names = names[len(b.names):]
-			work := func() { b.err = a.saveBatch(ctx, d, path, b) }
+			work := func() { b.err = a.saveBatch(ctx, f, b) }
 			if len(names) == 0 && len(window) == 0 {
 				b.done = runHere(work) // a small folder: nothing to overlap with
 			} else {
@@ -86,13 +104,16 @@ func (a *archiver) saveEntries(ctx context.Context, d source.Folder, path *dirPa
 		}
 		<-window[0].done
 		if err = window[0].err; err == nil {
-			err = builder.Append(window[0].nodes, window[0].count)
+			err = f.builder.Append(window[0].nodes, window[0].count)
+			if a.folders != nil {
+				f.look.add(&window[0].look)
+			}
 		}
 		a.batches.Put(window[0])
 		window = window[1:]
 	}
 	for _, b := range window {
-		<-b.done // they use d, which the caller closes
+		<-b.done // they use f, which the caller closes
 	}
 	return err
 }
@@ -104,6 +125,7 @@ func (a *archiver) newBatch(names []string, old *oldTree) *batch {
 		b = new(batch)
 	}
 	b.names, b.nodes, b.count, b.err = names, b.nodes[:0], 0, nil
+	b.look.reset()
 	for i, name := range names {
 		b.known[i] = old.find(name, &b.old[i])
 	}
@@ -112,7 +134,7 @@ func (a *archiver) newBatch(names []string, old *oldTree) *batch {
 
 // saveBatch saves the entries one by one. Its error ends the backup; what
 // concerns one entry is reported.
-func (a *archiver) saveBatch(ctx context.Context, d source.Folder, path *dirPath, b *batch) error {
+func (a *archiver) saveBatch(ctx context.Context, f *folder, b *batch) error {
 	var n tree.Node
 	for i, name := range b.names {
 		if err := ctx.Err(); err != nil {
@@ -123,7 +145,7 @@ func (a *archiver) saveBatch(ctx context.Context, d source.Folder, path *dirPath
 			old = &b.old[i]
 		}
 		n = tree.Node{}
-		ok, err := a.saveEntry(ctx, d, path, name, old, &n)
+		ok, err := a.saveEntry(ctx, f, name, old, &n)
 		var fatal *repoError
 		if errors.As(err, &fatal) {
 			return fatal.err
@@ -132,18 +154,23 @@ func (a *archiver) saveBatch(ctx context.Context, d source.Folder, path *dirPath
 			return ferr
 		}
 		if err != nil {
-			a.report(path.join(name), err)
+			b.look.incomplete = true
+			a.report(f.path.join(name), err)
 		}
 		if !ok {
 			continue
 		}
 		nodes, err := tree.AppendNode(b.nodes, &n)
 		if err != nil {
-			a.report(path.join(name), err)
+			b.look.incomplete = true
+			a.report(f.path.join(name), err)
 			continue
 		}
 		b.nodes = append(nodes, ',')
 		b.count++
+		if a.folders != nil {
+			b.look.add(&n)
+		}
 	}
 	return nil
 }
@@ -151,19 +178,19 @@ func (a *archiver) saveBatch(ctx context.Context, d source.Folder, path *dirPath
 // saveEntry fills n with an entry's metadata and stores its content. It
 // returns false if the entry is left out, with an error unless that is how it
 // should be; an error with true means that n lacks some metadata.
-func (a *archiver) saveEntry(ctx context.Context, d source.Folder, path *dirPath, name string, old, n *tree.Node) (bool, error) {
+func (a *archiver) saveEntry(ctx context.Context, f *folder, name string, old, n *tree.Node) (bool, error) {
 	start := time.Now()
-	included, err := d.Lstat(name, n)
+	included, err := f.Lstat(name, n)
 	if err != nil || !included {
 		return false, err
 	}
 	switch n.Type {
 	case tree.TypeFile:
-		return a.saveFile(ctx, d, path, name, old, n, start)
+		return a.saveFile(ctx, f, name, old, n, start)
 	case tree.TypeDir:
-		return a.saveSubdir(ctx, d, path, name, old, n, start)
+		return a.saveSubdir(ctx, f, name, old, n, start)
 	}
-	return keep(d.Finish(name, n))
+	return keep(f.Finish(name, n))
 }
 
 // keep tells apart what leaves an entry out and what only leaves it
@@ -173,26 +200,34 @@ func keep(err error) (bool, error) {
 	return err == nil || errors.As(err, &incomplete), err
 }
 
-func (a *archiver) saveSubdir(ctx context.Context, d source.Folder, path *dirPath, name string, old, n *tree.Node, start time.Time) (bool, error) {
-	sub, err := d.OpenFolder(name)
-	if err != nil {
-		return false, err
-	}
-	defer sub.Close()
-	oldTree := noTree
-	if old != nil && old.Type == tree.TypeDir {
-		oldTree = old.Subtree
-	}
-	content, err := a.saveDir(ctx, sub, &dirPath{parent: path, name: name}, oldTree)
-	if err != nil {
-		return false, err
+func (a *archiver) saveSubdir(ctx context.Context, f *folder, name string, old, n *tree.Node, start time.Time) (bool, error) {
+	content, saved := f.subs[name]
+	if !saved {
+		oldTree := noTree
+		if old != nil && old.Type == tree.TypeDir {
+			oldTree = old.Subtree
+		}
+		var err error
+		if content, err = a.openAndSave(ctx, f.Folder, f.path, name, oldTree); err != nil {
+			return false, err
+		}
 	}
 	n.Subtree = content.tree
-	ok, err := keep(d.Finish(name, n))
+	ok, err := keep(f.Finish(name, n))
 	if ok {
-		a.saved(path, n, compare(old, n), start, content.added)
+		a.saved(f.path, n, compare(old, n), start, content.added)
 	}
 	return ok, err
+}
+
+// openAndSave saves the folder name in d.
+func (a *archiver) openAndSave(ctx context.Context, d source.Folder, path *dirPath, name string, parent crypto.ID) (dirContent, error) {
+	sub, err := d.OpenFolder(name)
+	if err != nil {
+		return dirContent{}, err
+	}
+	defer sub.Close()
+	return a.saveDir(ctx, sub, &dirPath{parent: path, name: name}, parent)
 }
 
 // compare says how n relates to the parent snapshot's node.
@@ -206,7 +241,7 @@ func compare(old, n *tree.Node) Action {
 	return Changed
 }
 
-func (a *archiver) saveFile(ctx context.Context, d source.Folder, path *dirPath, name string, old, n *tree.Node, start time.Time) (bool, error) {
+func (a *archiver) saveFile(ctx context.Context, d *folder, name string, old, n *tree.Node, start time.Time) (bool, error) {
 	if old != nil && a.sameFile(old, n) {
 		if a.haveContent(old) {
 			n.Content = old.Content
@@ -216,13 +251,13 @@ func (a *archiver) saveFile(ctx context.Context, d source.Folder, path *dirPath,
 			ok, err := keep(d.Finish(name, n))
 			if ok {
 				a.processed(int64(n.Size))
-				a.saved(path, n, Unmodified, start, Added{})
+				a.saved(d.path, n, Unmodified, start, Added{})
 			}
 			return ok, err
 		}
-		a.report(path.join(name), errLostContent)
+		a.report(d.path.join(name), errLostContent)
 	}
-	defer a.reading(path, name)()
+	defer a.reading(d.path, name)()
 	f, err := d.OpenFile(name, n)
 	if err != nil {
 		return false, err
@@ -235,7 +270,7 @@ func (a *archiver) saveFile(ctx context.Context, d source.Folder, path *dirPath,
 	n.Content, n.Size = content.ids, uint64(content.size)
 	ok, err := keep(f.Finish(n))
 	if ok {
-		a.saved(path, n, compare(old, n), start, content.added)
+		a.saved(d.path, n, compare(old, n), start, content.added)
 	}
 	return ok, err
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 
@@ -80,6 +81,21 @@ func (d *realFolder) Lstat(name string, n *tree.Node) (bool, error) {
 		return false, nil
 	}
 	return d.rules.accepts(func() string { return d.path(name) }, n)
+}
+
+// Survey implements Surveyor.
+func (d *realFolder) Survey(name string, n *tree.Node) (bool, error) {
+	ok, err := d.Lstat(name, n)
+	d.rules.owner(n)
+	return ok, changeTime(err)
+}
+
+// changeTime returns err, or an error where change times tell nothing.
+func changeTime(err error) error {
+	if err == nil && !osmeta.ReliableChangeTime {
+		return errors.ErrUnsupported
+	}
+	return err
 }
 
 func (d *realFolder) Finish(name string, n *tree.Node) error {

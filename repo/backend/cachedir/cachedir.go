@@ -1,6 +1,6 @@
-// Package cachedir lists and removes the local copies that restic keeps of
-// remote repositories: a folder for each, named by the repository's ID, in one
-// place for all. It does not read or fill them; local repositories need none.
+// Package cachedir lists and removes what restic and garner keep on this
+// machine of repositories: a folder for each, named by the repository's ID, in
+// one place for all. It does not read or fill them.
 //
 // Start with [List].
 package cachedir
@@ -32,6 +32,28 @@ var folderName = regexp.MustCompile(`^([0-9a-f]{64}|restic-check-cache-[0-9]+)$`
 // Default returns where the copies are for a user whose folder for caches,
 // as os.UserCacheDir says, is userCache.
 func Default(userCache string) string { return filepath.Join(userCache, "restic") }
+
+// tag marks base for programs that leave caches alone, as
+// https://bford.info/cachedir/ has it.
+const tag = "Signature: 8a477f597d28d172789f06886806bc55\n# This folder holds caches of backup repositories; it can be deleted at any time.\n"
+
+// Use returns the folder for a repository in base, which it makes if there is
+// none, and notes that it is in use.
+func Use(base, id string, now time.Time) (string, error) {
+	dir := filepath.Join(base, id)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	if f, err := os.OpenFile(filepath.Join(base, "CACHEDIR.TAG"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644); err == nil {
+		_, err = f.WriteString(tag)
+		if cerr := f.Close(); err != nil || cerr != nil {
+			return "", errors.Join(err, cerr)
+		}
+	} else if !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return dir, os.Chtimes(dir, now, now)
+}
 
 // List returns the folders in base, the one that was not used for longest
 // first. If base does not exist there are none.

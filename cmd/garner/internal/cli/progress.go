@@ -15,19 +15,34 @@ const maxFPS = 60
 // --json, and else only on demand; $RESTIC_PROGRESS_FPS says how often.
 func (a *App) Progress(lines func() []string, emit func()) *ui.Progress {
 	opts := ui.ProgressOptions{Out: a.Stdout, Terminal: -1, Lines: lines}
-	tty := ui.IsTerminal(a.StdoutFD, a.Getenv)
+	tty, fps := a.progressRate()
 	if a.JSON {
 		opts.Emit = emit
 	} else if tty {
 		opts.Terminal = a.StdoutFD
 	}
-	fps, err := strconv.ParseFloat(a.Getenv("RESTIC_PROGRESS_FPS"), 64)
 	switch {
 	case a.Quiet:
-	case err == nil && fps > 0:
+	case fps > 0:
 		opts.Interval = time.Duration(float64(time.Second) / min(fps, maxFPS))
 	case tty || a.JSON:
 		opts.Interval = time.Second / 10
 	}
 	return ui.StartProgress(opts)
+}
+
+// progressRate reports whether there is a terminal, and how often per second
+// the user wants to see progress; zero is not said.
+func (a *App) progressRate() (tty bool, fps float64) {
+	fps, err := strconv.ParseFloat(a.Getenv("RESTIC_PROGRESS_FPS"), 64)
+	if err != nil {
+		fps = 0
+	}
+	return ui.IsTerminal(a.StdoutFD, a.Getenv), fps
+}
+
+// ShowsProgress reports whether Progress shows anything without being asked.
+func (a *App) ShowsProgress() bool {
+	tty, fps := a.progressRate()
+	return !a.Quiet && (tty || a.JSON || fps > 0)
 }
