@@ -14,10 +14,32 @@ func NewHasher() Hasher { return Hasher{lanes: haveLanes()} }
 // fastest if no message is longer than all others together.
 func (h Hasher) Sum(ids []ID, msgs [][]byte) {
 	if h.lanes && len(msgs) > 1 {
-		sumLanes(ids, msgs)
+		sumLanes(batch{ids: ids, msgs: msgs})
 		return
 	}
 	for i, m := range msgs {
 		ids[i] = sha256.Sum256(m)
 	}
+}
+
+// SumBeside is Sum, and writes p to d at the same time.
+func (h Hasher) SumBeside(ids []ID, msgs [][]byte, d *Digest, p []byte) {
+	if d.lanes {
+		p = d.complete(p)
+		whole := len(p) &^ (sha256.BlockSize - 1)
+		sumLanes(batch{ids: ids, msgs: msgs, digest: d, part: p[:whole]})
+		d.rest = append(d.rest, p[whole:]...)
+		return
+	}
+	d.Write(p)
+	h.Sum(ids, msgs)
+}
+
+// batch is what is hashed in one call: messages, and whole blocks of a digest
+// if there is one.
+type batch struct {
+	ids    []ID
+	msgs   [][]byte
+	digest *Digest
+	part   []byte
 }

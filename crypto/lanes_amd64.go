@@ -2,7 +2,6 @@ package crypto
 
 import (
 	"crypto/sha256"
-	"encoding/binary"
 
 	"github.com/klauspost/cpuid/v2"
 )
@@ -21,22 +20,28 @@ const (
 	maxBlocks = 512
 )
 
-// sumLanes hashes messages in up to laneCount lanes. Each lane has a message
+// sumLanes hashes a batch in up to laneCount lanes. Each lane has a message
 // of its own; when it ends the lane takes the next one, and when there is none
-// the lanes that are left go on with fewer.
-func sumLanes(ids []ID, msgs [][]byte) {
+// the lanes that are left go on with fewer. The digest comes first, as it is
+// often the longest.
+func sumLanes(b batch) {
 	var l lanes
+	if len(b.part) > 0 {
+		l.lane[0] = lane{msg: digestPart, end: len(b.part)}
+		l.states[0] = b.digest.state
+		l.active = 1
+	}
 	next := 0
 	for {
-		for l.active < laneCount && next < len(msgs) {
-			l.start(next, msgs[next])
+		for l.active < laneCount && next < len(b.msgs) {
+			l.start(next, b.msgs[next])
 			next++
 		}
 		if l.active == 0 {
 			return
 		}
-		l.step(msgs)
-		l.finish(ids, msgs)
+		l.step(&b)
+		l.finish(&b)
 	}
 }
 
@@ -53,38 +58,34 @@ type lanes struct {
 type lane struct {
 	msg    int  // which of the messages
 	offset int  // of the next block, in the message or in tail
-	end    int  // behind the last block; above offset
+	end    int  // behind the last block
 	padded bool // offset and end are in tail
 	tail   [2 * sha256.BlockSize]byte
 }
 
+// digestPart in the place of a message's number is the part of the digest.
+const digestPart = -1
+
 // blocks returns the blocks that come next.
-func (l *lane) blocks(msgs [][]byte) []byte {
-	if l.padded {
+func (l *lane) blocks(b *batch) []byte {
+	switch {
+	case l.msg == digestPart:
+		return b.part[l.offset:l.end]
+	case l.padded:
 		return l.tail[l.offset:l.end]
 	}
-	return msgs[l.msg][l.offset:l.end]
+	return b.msgs[l.msg][l.offset:l.end]
 }
 
-// pad puts the end of the message and its padding into tail: a one bit,
-// zeros, and the length in bits (FIPS 180-4, 5.1.1).
+// pad goes on to the end of the message and its padding.
 func (l *lane) pad(msg []byte) {
-	clear(l.tail[:])
-	n := copy(l.tail[:], msg[l.offset:])
-	l.tail[n] = 0x80
-	l.offset, l.end, l.padded = 0, sha256.BlockSize, true
-	if n+9 > l.end {
-		l.end = 2 * sha256.BlockSize
-	}
-	binary.BigEndian.PutUint64(l.tail[l.end-8:], uint64(len(msg))*8)
+	l.end = len(padded(&l.tail, msg[l.offset:], int64(len(msg))))
+	l.offset, l.padded = 0, true
 }
 
 // start begins a message in a free lane.
 func (ls *lanes) start(number int, msg []byte) {
-	// Square roots of the first eight primes (FIPS 180-4, 5.3.3).
-	ls.states[ls.active] = [8]uint32{
-		0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
-	}
+	ls.states[ls.active] = initialState()
 	l := &ls.lane[ls.active]
 	l.msg, l.offset, l.end, l.padded = number, 0, len(msg)&^(sha256.BlockSize-1), false
 	if len(msg)+9 <= len(l.tail) {
@@ -95,11 +96,11 @@ func (ls *lanes) start(number int, msg []byte) {
 
 // step advances all active lanes by the same number of blocks, the most that
 // every one of them has.
-func (ls *lanes) step(msgs [][]byte) {
+func (ls *lanes) step(batch *batch) {
 	var data [laneCount]*byte
 	n := maxBlocks
 	for i := range ls.active {
-		b := ls.lane[i].blocks(msgs)
+		b := ls.lane[i].blocks(batch)
 		n = min(n, len(b)/sha256.BlockSize)
 		data[i] = &b[0]
 	}
@@ -116,19 +117,22 @@ func (ls *lanes) step(msgs [][]byte) {
 // finish pads the messages that have no whole block left, and gives the IDs
 // of those that were padded before. The last active lane moves into a lane
 // that becomes free.
-func (ls *lanes) finish(ids []ID, msgs [][]byte) {
+func (ls *lanes) finish(b *batch) {
 	for i := ls.active - 1; i >= 0; i-- {
 		l := &ls.lane[i]
-		switch {
-		case l.offset < l.end:
-		case !l.padded:
-			l.pad(msgs[l.msg])
-		default:
-			for j, word := range ls.states[i] {
-				binary.BigEndian.PutUint32(ids[l.msg][4*j:], word)
-			}
-			ls.active--
-			ls.states[i], ls.lane[i] = ls.states[ls.active], ls.lane[ls.active]
+		if l.offset < l.end {
+			continue
 		}
+		switch {
+		case l.msg == digestPart:
+			b.digest.state = ls.states[i]
+		case !l.padded:
+			l.pad(b.msgs[l.msg])
+			continue
+		default:
+			b.ids[l.msg] = stateID(&ls.states[i])
+		}
+		ls.active--
+		ls.states[i], ls.lane[i] = ls.states[ls.active], ls.lane[ls.active]
 	}
 }
