@@ -93,19 +93,7 @@ func (r *Repo) loadLocation(ctx context.Context, l index.Location, buf []byte) (
 // openBlob opens, decompresses and verifies a stored blob, overwriting
 // sealed. The content is in buf's memory if its capacity suffices.
 func (r *Repo) openBlob(buf []byte, b index.Blob, sealed []byte) ([]byte, error) {
-	if int(b.Length) != len(sealed) {
-		return nil, fmt.Errorf("stored length %d, want %d", len(sealed), b.Length)
-	}
-	var plain []byte
-	var err error
-	if b.Compressed() {
-		var frame []byte
-		if frame, err = r.key.OpenInPlace(sealed); err == nil {
-			plain, err = r.comp.decompress(buf, frame, int(b.UncompressedLength))
-		}
-	} else {
-		plain, err = r.key.Open(buf[:0], sealed)
-	}
+	plain, err := r.openUnhashed(buf, b, sealed)
 	if err != nil {
 		return nil, err
 	}
@@ -115,11 +103,42 @@ func (r *Repo) openBlob(buf []byte, b index.Blob, sealed []byte) ([]byte, error)
 	return plain, nil
 }
 
+// openUnhashed is openBlob but for the comparison with the ID.
+func (r *Repo) openUnhashed(buf []byte, b index.Blob, sealed []byte) ([]byte, error) {
+	if int(b.Length) != len(sealed) {
+		return nil, fmt.Errorf("stored length %d, want %d", len(sealed), b.Length)
+	}
+	if !b.Compressed() {
+		return r.key.Open(buf[:0], sealed)
+	}
+	frame, err := r.key.OpenInPlace(sealed)
+	if err != nil {
+		return nil, err
+	}
+	return r.comp.decompress(buf, frame, int(b.UncompressedLength))
+}
+
 // OpenBlob opens, decompresses and verifies a blob as it is stored in a pack,
 // for callers that have read the pack themselves. It overwrites sealed; the
 // content is in buf's memory if its capacity suffices.
 func (r *Repo) OpenBlob(buf []byte, b index.Blob, sealed []byte) ([]byte, error) {
 	return r.openBlob(buf, b, sealed)
+}
+
+// OpenBlobBeside is OpenBlob, and writes part to d while it hashes the blob,
+// or alone if the blob can't be opened. It must not overlap sealed.
+func (r *Repo) OpenBlobBeside(buf []byte, b index.Blob, sealed []byte, d *crypto.Digest, part []byte) ([]byte, error) {
+	plain, err := r.openUnhashed(buf, b, sealed)
+	if err != nil {
+		d.Write(part)
+		return nil, err
+	}
+	ids, msgs := [1]crypto.ID{}, [1][]byte{plain}
+	crypto.NewHasher().SumBeside(ids[:], msgs[:], d, part)
+	if ids[0] != b.ID {
+		return nil, errWrongHash
+	}
+	return plain, nil
 }
 
 // LoadFromPack reads several blobs of one pack with few requests and calls fn

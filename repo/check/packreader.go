@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash"
 
+	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/index"
 )
 
@@ -15,10 +15,11 @@ type packReader struct {
 	c   *checker
 	ctx context.Context // of one readPack
 	p   Pack
-	sum hash.Hash
+	sum *crypto.Digest
 
 	buf    []byte // bytes of the pack from start on
 	start  int64
+	hashed int64 // sum has the pack up to here, which is in buf or at its end
 	failed error // a read failed; nothing more can be said
 	sealed []byte
 	plain  []byte
@@ -49,17 +50,12 @@ func (r *packReader) fill(offset, n int64) error {
 	return nil
 }
 
-// skipTo hashes everything before offset that was not hashed yet.
+// skipTo hashes everything before offset that was not hashed yet, and forgets
+// it.
 func (r *packReader) skipTo(offset int64) error {
+	r.sum.Write(r.unhashed(offset))
 	have := r.start + int64(len(r.buf))
-	if offset < have {
-		r.sum.Write(r.buf[:offset-r.start])
-		r.buf = r.buf[:0]
-		r.start = offset
-		return nil
-	}
-	r.sum.Write(r.buf)
-	r.start, r.buf = have, r.buf[:0]
+	r.start, r.buf = min(offset, have), r.buf[:0]
 	for r.start < offset {
 		n := min(offset-r.start, maxRead)
 		data, err := r.c.repo.Backend().Load(r.ctx, packHandle(r.p.ID), r.start, int(n), r.buf)
@@ -69,11 +65,25 @@ func (r *packReader) skipTo(offset int64) error {
 		}
 		r.sum.Write(data)
 		r.start, r.buf = r.start+n, data[:0]
+		r.hashed = r.start
 	}
 	return nil
 }
 
-// blob opens and hashes one blob. Blobs come in the order of their offsets.
+// unhashed returns what buf holds before offset that was not hashed yet. The
+// caller hashes it.
+func (r *packReader) unhashed(offset int64) []byte {
+	to := min(offset, r.start+int64(len(r.buf)))
+	if to <= r.hashed {
+		return nil // blobs that overlap
+	}
+	part := r.buf[r.hashed-r.start : to-r.start]
+	r.hashed = to
+	return part
+}
+
+// blob opens and hashes one blob, and beside it the pack up to the blob's end.
+// Blobs come in the order of their offsets.
 func (r *packReader) blob(b index.Blob) error {
 	if int64(b.Offset) < r.start {
 		return errors.New("overlaps the blob before it")
@@ -84,7 +94,8 @@ func (r *packReader) blob(b index.Blob) error {
 	from := int64(b.Offset) - r.start
 	// A copy, as opening works in place and the hash needs the sealed bytes.
 	r.sealed = append(r.sealed[:0], r.buf[from:from+int64(b.Length)]...)
-	plain, err := r.c.repo.OpenBlob(r.plain, b, r.sealed)
+	part := r.unhashed(int64(b.Offset) + int64(b.Length))
+	plain, err := r.c.repo.OpenBlobBeside(r.plain, b, r.sealed, r.sum, part)
 	if err == nil {
 		r.plain = plain
 	}
@@ -99,6 +110,5 @@ func (r *packReader) rest() error {
 	if err := r.skipTo(r.p.Size); err != nil {
 		return fmt.Errorf("can't be read: %w", err)
 	}
-	r.sum.Write(r.buf)
 	return nil
 }

@@ -3,7 +3,6 @@ package check
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -218,7 +217,7 @@ func (e *PackError) Unwrap() []error { return e.Problems }
 // from being read to its end.
 func (c *checker) readPackOnce(ctx context.Context, p Pack, indexed []index.Blob) (problems []error, failed error) {
 	slices.SortFunc(indexed, func(a, b index.Blob) int { return cmp.Compare(a.Offset, b.Offset) })
-	r := packReader{c: c, ctx: ctx, p: p, sum: sha256.New()}
+	r := packReader{c: c, ctx: ctx, p: p, sum: crypto.NewHasher().NewDigest()}
 	for _, b := range indexed {
 		err := r.blob(b)
 		if r.failed != nil {
@@ -231,7 +230,7 @@ func (c *checker) readPackOnce(ctx context.Context, p Pack, indexed []index.Blob
 	if err := r.rest(); err != nil {
 		return problems, err
 	}
-	if id := crypto.ID(r.sum.Sum(nil)); id != p.ID {
+	if id := r.sum.ID(); id != p.ID {
 		return append(problems, fmt.Errorf("content has the hash %s, which is not the pack's name", id)), nil
 	}
 	// The bytes are what was stored once, so the header decides.
