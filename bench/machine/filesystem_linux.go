@@ -21,3 +21,13 @@ func fileSystem(dir string) string {
 	}
 	return fmt.Sprintf("type %#x", st.Type)
 }
+
+// Free returns how many bytes are free in the file system that holds dir, and
+// whether that is known.
+func Free(dir string) (int64, bool) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, false
+	}
+	return int64(st.Bavail) * int64(st.Bsize), true
+}

@@ -55,6 +55,8 @@ func (s *session) corpus(ctx context.Context, name string) error {
 		return err
 	}
 	s.enter(name, "At scale 1: "+corpus.About(name), c)
+	s.keep(c)
+	defer func() { s.keeps = false }()
 	return s.rounds(func(n int) error { return s.life(ctx, n, c) })
 }
 
@@ -186,6 +188,9 @@ func (s *session) after(ctx context.Context, st step, l *lane, c *corpus.Corpus)
 	case peer.Restore:
 		if err := verify.Trees(ctx, c.Dir, l.Restored(l.target)); err != nil {
 			return fmt.Errorf("the restored files are not those of the source: %w", err)
+		}
+		if s.keeps {
+			return nil
 		}
 		return os.RemoveAll(l.target.Into)
 	case peer.RestoreOne:

@@ -20,6 +20,7 @@ import (
 	"slices"
 
 	"github.com/garner-backup/garner/bench/corpus"
+	"github.com/garner-backup/garner/bench/machine"
 	"github.com/garner-backup/garner/bench/measure"
 	"github.com/garner-backup/garner/bench/peer"
 	"github.com/garner-backup/garner/bench/report"
@@ -63,6 +64,24 @@ type session struct {
 	rep    *report.Report
 	// counting is during runs in which calls are counted, and no time.
 	counting bool
+	// keeps says that what a run left is removed after all runs only.
+	keeps bool
+	kept  int // how many sets of lanes have been kept
+}
+
+// manyFiles is from how many files on removing a restored tree would disturb
+// what is measured next: ext4 without a journal searches past the inodes of
+// files that were deleted in the last minutes, one by one, for each new file.
+const manyFiles = 1000
+
+// roomFor is how many times the bytes of a corpus must be free for trees and
+// repositories of its runs to be kept to the end.
+const roomFor = 4
+
+// keep decides whether the folders of a corpus' runs stay until the end.
+func (s *session) keep(c *corpus.Corpus) {
+	free, known := machine.Free(s.RunDir)
+	s.keeps = c.Files >= manyFiles && known && free > int64(roomFor*len(s.Peers)*(s.Runs+1))*c.Bytes
 }
 
 // Run measures everything and adds it to the report. It leaves RunDir to the
@@ -136,9 +155,16 @@ type lane struct {
 // lanes returns a lane for each peer; run number n begins with the n-th.
 func (s *session) lanes(n int, source string) ([]*lane, error) {
 	var list []*lane
+	if s.keeps {
+		s.kept++
+	}
 	for i := range s.Peers {
 		p := s.Peers[(i+max(n, 0))%len(s.Peers)]
-		l, err := s.lane(p, fmt.Sprintf("run-%d", n), source)
+		name := fmt.Sprintf("run-%d", n)
+		if s.keeps {
+			name = fmt.Sprintf("kept-%d", s.kept)
+		}
+		l, err := s.lane(p, name, source)
 		if err != nil {
 			return nil, err
 		}
@@ -163,6 +189,9 @@ func (s *session) lane(p *peer.Peer, name, source string) (*lane, error) {
 
 // drop removes what a run of a scenario left.
 func (s *session) drop(lanes []*lane) error {
+	if s.keeps {
+		return nil
+	}
 	for _, l := range lanes {
 		if err := os.RemoveAll(l.dir); err != nil {
 			return err
