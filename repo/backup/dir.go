@@ -263,7 +263,7 @@ func (a *archiver) saveFile(ctx context.Context, d *folder, name string, old, n 
 		return false, err
 	}
 	defer f.Close()
-	content, err := a.saveContent(ctx, f)
+	content, err := a.saveContent(ctx, f, n.Size)
 	if err != nil {
 		return false, err
 	}

@@ -41,11 +41,12 @@ type repoError struct{ err error }
 func (e *repoError) Error() string { return e.err.Error() }
 func (e *repoError) Unwrap() error { return e.err }
 
-// saveContent reads f to its end and stores its chunks.
-func (a *archiver) saveContent(ctx context.Context, f io.Reader) (fileContent, error) {
+// saveContent reads f to its end and stores its chunks. size is what f had
+// when it was opened.
+func (a *archiver) saveContent(ctx context.Context, f io.Reader, size uint64) (fileContent, error) {
 	c := fileContent{ids: []crypto.ID{}}
 	b := a.blocks.get(smallFile)
-	n, err := readFull(f, b.buf[:smallFile])
+	n, err := readSmall(f, b.buf[:smallFile], size)
 	switch {
 	case errors.Is(err, io.EOF) && n == 0:
 		b.release()
@@ -66,6 +67,21 @@ func (a *archiver) saveContent(ctx context.Context, f io.Reader) (fileContent, e
 		return c, err
 	}
 	return a.saveLargeFile(ctx, f, b)
+}
+
+// readSmall is readFull, and takes the size of the file for its end if a
+// single Read returned just that: where sizes are true, asking for more is in
+// vain, and a file that grows meanwhile is saved as it was.
+func readSmall(f io.Reader, buf []byte, size uint64) (int, error) {
+	n, err := f.Read(buf)
+	switch {
+	case err != nil:
+		return n, err
+	case n > 0 && uint64(n) == size && n < len(buf):
+		return n, io.EOF
+	}
+	m, err := readFull(f, buf[n:])
+	return n + m, err
 }
 
 // readFull reads until buf is full or f ends; the latter is io.EOF.
