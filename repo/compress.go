@@ -71,8 +71,10 @@ const maxUnpackedSize = 1 << 30
 // compressor holds the zstd states of a repository. Each is made when first
 // used: a command that only reads needs no encoder.
 type compressor struct {
-	mode    Compression
-	encoder func() (*zstd.Encoder, error)
+	mode Compression
+	// encoders hands each processor the encoder that it used before: its
+	// tables of more than a megabyte are in that processor's cache.
+	encoders sync.Pool // of *zstd.Encoder
 	// blobDecoder never writes beyond the capacity of the destination.
 	blobDecoder     func() (*zstd.Decoder, error)
 	unpackedDecoder func() (*zstd.Decoder, error)
@@ -82,9 +84,6 @@ func newCompressor(mode Compression) *compressor {
 	workers := runtime.GOMAXPROCS(0)
 	return &compressor{
 		mode: mode,
-		encoder: sync.OnceValues(func() (*zstd.Encoder, error) {
-			return zstd.NewWriter(nil, append(encoderOptions(mode), zstd.WithEncoderConcurrency(workers))...)
-		}),
 		blobDecoder: sync.OnceValues(func() (*zstd.Decoder, error) {
 			return zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecodeAllCapLimit(true))
 		}),
@@ -104,10 +103,15 @@ func encoderOptions(mode Compression) []zstd.EOption {
 
 // compress appends one zstd frame with the content p to dst.
 func (c *compressor) compress(dst, p []byte) ([]byte, error) {
-	enc, err := c.encoder()
-	if err != nil {
-		return nil, fmt.Errorf("zstd: %w", err)
+	enc, ok := c.encoders.Get().(*zstd.Encoder)
+	if !ok {
+		var err error
+		enc, err = zstd.NewWriter(nil, append(encoderOptions(c.mode), zstd.WithEncoderConcurrency(1))...)
+		if err != nil {
+			return nil, fmt.Errorf("zstd: %w", err)
+		}
 	}
+	defer c.encoders.Put(enc)
 	return enc.EncodeAll(p, dst), nil
 }
 
