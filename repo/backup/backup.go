@@ -117,7 +117,7 @@ type archiver struct {
 	opts   *Options
 	table  *chunk.Table
 	stats  stats
-	slots  chan struct{} // one for each goroutine beside the first
+	slots  chan struct{} // holds an element for each goroutine that is at work
 	hasher crypto.Hasher
 	zeros  zeroChunk
 
@@ -166,6 +166,8 @@ func (a *archiver) saveSource(ctx context.Context, src source.Source) (*crypto.I
 	var content dirContent
 	err = a.repo.Write(ctx, func(ctx context.Context, w *repo.Writer) error {
 		a.w = w
+		a.slots <- struct{}{}
+		defer func() { <-a.slots }()
 		content, err = a.saveDir(ctx, root, nil, parent)
 		if err == nil && content.entries == 0 {
 			err = ErrEmptySnapshot
@@ -178,7 +180,7 @@ func (a *archiver) saveSource(ctx context.Context, src source.Source) (*crypto.I
 
 // fork runs fn in a goroutine if a slot is free, else before it returns. It
 // never waits for a slot, so forked work may fork again. The channel it
-// returns is closed when fn has returned.
+// returns is closed when fn has returned; wait for it with wait.
 func (a *archiver) fork(fn func()) <-chan struct{} {
 	done := make(chan struct{})
 	select {
@@ -195,6 +197,18 @@ func (a *archiver) fork(fn func()) <-chan struct{} {
 		close(done)
 	}
 	return done
+}
+
+// wait waits for forked work. The slot of the caller is for others meanwhile:
+// if folders that wait for folders inside of them kept theirs, a deep tree
+// would leave none to work with.
+func (a *archiver) wait(done <-chan struct{}) {
+	if closed(done) {
+		return
+	}
+	<-a.slots
+	<-done
+	a.slots <- struct{}{}
 }
 
 // runHere runs fn before it returns, in the form of fork.

@@ -102,7 +102,7 @@ func (a *archiver) saveEntries(ctx context.Context, f *folder, names []string) e
 			}
 			window = append(window, b)
 		}
-		<-window[0].done
+		a.wait(window[0].done)
 		if err = window[0].err; err == nil {
 			err = f.builder.Append(window[0].nodes, window[0].count)
 			if a.folders != nil {
@@ -113,7 +113,7 @@ func (a *archiver) saveEntries(ctx context.Context, f *folder, names []string) e
 		window = window[1:]
 	}
 	for _, b := range window {
-		<-b.done // they use f, which the caller closes
+		a.wait(b.done) // they use f, which the caller closes
 	}
 	return err
 }

@@ -142,10 +142,10 @@ func (a *archiver) saveLargeFile(ctx context.Context, f io.Reader, first *block)
 			start = group[len(group)-1]
 		}
 		b, have = a.nextBlock(b, start, have)
-		jobs = c.take(jobs, false)
+		jobs = c.take(a, jobs, false)
 	}
 	b.release()
-	c.take(jobs, true)
+	c.take(a, jobs, true)
 	if c.err == nil && !errors.Is(readErr, io.EOF) {
 		c.err = readErr
 	}
@@ -219,13 +219,13 @@ func (a *archiver) hash(job *chunkJob) {
 
 // take adds the results of jobs, in order, up to the first that is still at
 // work, or all of them if wait is set. It returns the rest.
-func (c *fileContent) take(jobs []*chunkJob, wait bool) []*chunkJob {
+func (c *fileContent) take(a *archiver, jobs []*chunkJob, wait bool) []*chunkJob {
 	for len(jobs) > 0 {
 		job := jobs[0]
 		if !wait && !closed(job.done) {
 			break
 		}
-		<-job.done
+		a.wait(job.done)
 		if c.err == nil {
 			c.err = job.err
 		}

@@ -116,7 +116,7 @@ func (a *archiver) survey(ctx context.Context, d source.Surveyor, names []string
 		}
 	}
 	for _, c := range done {
-		<-c
+		a.wait(c)
 	}
 	var all survey
 	for i := range parts {
@@ -233,7 +233,7 @@ func (a *archiver) saveSubfolders(ctx context.Context, d source.Folder, path *di
 		}
 	}
 	for _, c := range done {
-		<-c
+		a.wait(c)
 	}
 	for i, err := range errs {
 		if fatal := (*repoError)(nil); errors.As(err, &fatal) {
