@@ -215,8 +215,14 @@ func TestCollectorKeepsTheLimits(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add(encode([]decodedPack{{mustID(idA), manyBlobs(0, 2)}}))
 	f.Add([]byte(`{"supersedes":["` + idB + `"],"packs":[{"id":"` + idA + `","x":[1.5,{}],"blobs":null}]}`))
+	f.Add([]byte(`{"packs":[{"id":"` + idA + `","blobs":[{"id":"` + idB + `","type":"data","offset":4294967295,"length":1234567890,"uncompressed_length":0}]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		packs, err := decodeAll(data)
+		// With white space a blob goes the general way.
+		general, generalErr := decodeAll(bytes.ReplaceAll(data, []byte(usualID), []byte(`{ "id":"`)))
+		if (err == nil) != (generalErr == nil) || fmt.Sprint(packs) != fmt.Sprint(general) {
+			t.Fatalf("%v, %v; with white space %v, %v", packs, err, general, generalErr)
+		}
 		if err != nil {
 			return
 		}
@@ -228,6 +234,20 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("does not read back: %v", err)
 		}
 	})
+}
+
+func TestParseHexTakesWhatParseIDTakes(t *testing.T) {
+	for at := range 2 * crypto.IDSize {
+		digits := []byte(idA)
+		for c := range 256 {
+			digits[at] = byte(c)
+			want, err := crypto.ParseHex(digits)
+			var got crypto.ID
+			if ok := parseHex(&got, digits); ok != (err == nil) || ok && got != want {
+				t.Fatalf("byte %d is %#x: %v, %v, want %v, %v", at, c, got, ok, want, err)
+			}
+		}
+	}
 }
 
 func BenchmarkDecode(b *testing.B) {

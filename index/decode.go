@@ -43,7 +43,7 @@ func Decode(data []byte, fn func(pack crypto.ID, blobs []Blob) error) error {
 }
 
 // decoder is a parser for just this kind of document: encoding/json takes
-// ten times as long for what is by far the largest part of opening a
+// tens of times as long for what is by far the largest part of opening a
 // repository.
 type decoder struct {
 	data  []byte
@@ -223,6 +223,9 @@ func (d *decoder) once(have *int, member int) error {
 }
 
 func (d *decoder) blob() error {
+	if d.usualBlob() {
+		return nil
+	}
 	d.cur, d.have = Blob{}, 0
 	d.space()
 	start := d.at
