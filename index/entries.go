@@ -1,7 +1,8 @@
 package index
 
 import (
-	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"runtime"
 	"slices"
 	"sync"
@@ -77,9 +78,9 @@ func (l *entryList) sort() {
 	work := make(chan int)
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			var scratch []entry
+			var s sorter
 			for b := range work {
-				scratch = l.sortRange(starts[b], starts[b+1], scratch[:0])
+				s.sort(l, starts[b], starts[b+1])
 			}
 		})
 	}
@@ -114,21 +115,69 @@ func (l *entryList) distribute() (starts [buckets + 1]int) {
 	return starts
 }
 
-// sortRange sorts a part of a bucket by way of scratch, which it returns.
-func (l *entryList) sortRange(from, to int, scratch []entry) []entry {
+// sorter sorts buckets, one after another. It holds a copy of one.
+type sorter struct {
+	entries []entry
+	starts  []uint32 // by the leading bits behind the first byte
+}
+
+const (
+	// groupLen is how many entries share the leading bits, on average.
+	groupLen = 4
+	// maxGroupLen is from how many on a group is not sorted by insertion. IDs
+	// are as good as random, unless somebody made them up.
+	maxGroupLen = 16 * groupLen
+)
+
+// sort sorts a bucket: its entries go where their leading bits say, and few
+// are left to compare.
+func (s *sorter) sort(l *entryList, from, to int) {
+	n := to - from
+	width := min(bits.Len(uint(n/groupLen)), 16)
+	lead := func(e *entry) uint32 {
+		return uint32(uint64(binary.BigEndian.Uint32(e.id[1:5])) >> (32 - width)) // a shift of 32 is 0
+	}
+	s.entries = slices.Grow(s.entries[:0], n)[:n]
+	s.starts = slices.Grow(s.starts[:0], 1<<width+1)[:1<<width+1]
+	clear(s.starts)
 	for i := from; i < to; i++ {
-		scratch = append(scratch, *l.at(i))
+		s.starts[lead(l.at(i))+1]++
 	}
-	slices.SortFunc(scratch, func(a, b entry) int {
-		if c := bytes.Compare(a.id[:], b.id[:]); c != 0 {
-			return c
+	for i := range 1 << width {
+		s.starts[i+1] += s.starts[i]
+	}
+	for i := from; i < to; i++ {
+		e := l.at(i)
+		next := &s.starts[lead(e)]
+		s.entries[*next] = *e
+		*next++
+	}
+	start := uint32(0)
+	for _, end := range s.starts[:1<<width] { // each was moved to the end of its group
+		sortGroup(s.entries[start:end])
+		start = end
+	}
+	for i := range s.entries {
+		*l.at(from + i) = s.entries[i]
+	}
+}
+
+// sortGroup sorts entries of one type.
+func sortGroup(group []entry) {
+	if len(group) > maxGroupLen {
+		slices.SortFunc(group, compareEntries)
+		return
+	}
+	for i := 1; i < len(group); i++ {
+		if compareWhole(&group[i], &group[i-1]) > 0 {
+			continue
 		}
-		return comparePlaces(&a, &b)
-	})
-	for i, e := range scratch {
-		*l.at(from + i) = e
+		e, j := group[i], i
+		for ; j > 0 && compareWhole(&e, &group[j-1]) < 0; j-- {
+			group[j] = group[j-1]
+		}
+		group[j] = e
 	}
-	return scratch
 }
 
 // merge returns the entries of two sorted lists, sorted.

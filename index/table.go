@@ -45,11 +45,13 @@ func compareHandles(a, b *entry) int {
 	return bytes.Compare(a.id[:], b.id[:])
 }
 
-func compareEntries(a, b entry) int {
-	if c := compareHandles(&a, &b); c != 0 {
+func compareEntries(a, b entry) int { return compareWhole(&a, &b) }
+
+func compareWhole(a, b *entry) int {
+	if c := compareHandles(a, b); c != 0 {
 		return c
 	}
-	return comparePlaces(&a, &b)
+	return comparePlaces(a, b)
 }
 
 func comparePlaces(a, b *entry) int {
