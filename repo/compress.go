@@ -149,8 +149,9 @@ func (c *compressor) packUnpacked(version int, json []byte) ([]byte, error) {
 }
 
 // unpackUnpacked is the inverse of packUnpacked. Files written before a
-// repository was migrated to version 2 are plain JSON.
-func (c *compressor) unpackUnpacked(version int, plain []byte) ([]byte, error) {
+// repository was migrated to version 2 are plain JSON. What is decompressed is
+// in the memory of buf, which is replaced if it does not suffice.
+func (c *compressor) unpackUnpacked(version int, plain []byte, buf *[]byte) ([]byte, error) {
 	if version < 2 || len(plain) == 0 || plain[0] == '{' || plain[0] == '[' {
 		return plain, nil
 	}
@@ -161,12 +162,13 @@ func (c *compressor) unpackUnpacked(version int, plain []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
-	out, err := dec.DecodeAll(plain[1:], nil)
+	out, err := dec.DecodeAll(plain[1:], (*buf)[:0])
 	if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
 		return nil, fmt.Errorf("decompresses to more than %d bytes", maxUnpackedSize)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
+	*buf = out
 	return out, nil
 }

@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 
@@ -44,16 +45,8 @@ func (r *Repo) LoadIndexFiles(ctx context.Context, duplicate func(indexID, pack 
 		}
 		ids = append(ids, fi.ID)
 	}
-	l := indexLoader{repo: r, builder: index.NewBuilder(), duplicate: duplicate}
-	if duplicate != nil {
-		l.packs = make(map[crypto.ID]crypto.ID)
-	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(backend.Connections(r.be), 4))
-	for _, id := range ids {
-		g.Go(func() error { return l.load(ctx, id) })
-	}
-	if err := g.Wait(); err != nil {
+	l := newIndexLoader(r, duplicate)
+	if err := l.loadAll(ctx, ids); err != nil {
 		return nil, err
 	}
 	r.index = l.builder.Table()
@@ -148,21 +141,60 @@ func (r *Repo) IndexFilesWith(ctx context.Context, files []crypto.ID, choose fun
 	return with, g.Wait()
 }
 
-// indexLoader collects what the index files list.
+// indexLoader collects what the index files list. Files are read by some
+// workers and decoded by no more than there are processors, each in memory
+// that serves one file after another: as JSON a file is several times as large
+// as what comes of it.
 type indexLoader struct {
 	repo      *Repo
 	builder   *index.Builder // safe for concurrent use
 	duplicate func(indexID, pack crypto.ID, same bool)
+	decoders  chan *[]byte // memory for JSON; who has it may decode
 
 	mu      sync.Mutex
 	damaged []*CorruptError         // owned by mu
 	packs   map[crypto.ID]crypto.ID // seen so far, with a hash of the entries, if duplicate is set; owned by mu
 }
 
-func (l *indexLoader) load(ctx context.Context, id crypto.ID) error {
-	b, err := l.repo.LoadUnpacked(ctx, backend.IndexFile, id)
+func newIndexLoader(r *Repo, duplicate func(indexID, pack crypto.ID, same bool)) *indexLoader {
+	l := &indexLoader{repo: r, builder: index.NewBuilder(), duplicate: duplicate}
+	l.decoders = make(chan *[]byte, runtime.GOMAXPROCS(0))
+	for range cap(l.decoders) {
+		l.decoders <- new([]byte)
+	}
+	if duplicate != nil {
+		l.packs = make(map[crypto.ID]crypto.ID)
+	}
+	return l
+}
+
+func (l *indexLoader) loadAll(ctx context.Context, ids []crypto.ID) error {
+	next := make(chan crypto.ID, len(ids))
+	for _, id := range ids {
+		next <- id
+	}
+	close(next)
+	g, ctx := errgroup.WithContext(ctx)
+	for range min(len(ids), max(backend.Connections(l.repo.be), cap(l.decoders)+1)) {
+		g.Go(func() error {
+			var sealed []byte
+			for id := range next {
+				if err := l.load(ctx, id, &sealed); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// load reads a file into the memory of sealed, and then decodes it.
+func (l *indexLoader) load(ctx context.Context, id crypto.ID, sealed *[]byte) error {
+	b, err := l.repo.loadRaw(ctx, backend.IndexFile, id, *sealed)
 	if err == nil {
-		err = l.decode(id, b)
+		*sealed = b
+		err = l.decodeSealed(id, b)
 	}
 	switch corrupt := (*CorruptError)(nil); {
 	case err == nil, errors.Is(err, backend.ErrNotExist): // replaced meanwhile
@@ -174,6 +206,17 @@ func (l *indexLoader) load(ctx context.Context, id crypto.ID) error {
 		return nil
 	}
 	return err
+}
+
+// decodeSealed waits for a decoder.
+func (l *indexLoader) decodeSealed(id crypto.ID, sealed []byte) error {
+	buf := <-l.decoders
+	defer func() { l.decoders <- buf }()
+	json, err := l.repo.openUnpacked(backend.IndexFile, id, sealed, buf)
+	if err != nil {
+		return err
+	}
+	return l.decode(id, json)
 }
 
 func (l *indexLoader) decode(id crypto.ID, json []byte) error {

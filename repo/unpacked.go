@@ -50,9 +50,14 @@ var errWrongHash = errors.New("content does not match its name (SHA-256)")
 // that their hash is the name. A mismatch is loaded once more, as damage on
 // the way is more common than damage at rest; then it is a [*CorruptError].
 func (r *Repo) LoadRaw(ctx context.Context, t backend.FileType, id crypto.ID) ([]byte, error) {
+	return r.loadRaw(ctx, t, id, nil)
+}
+
+// loadRaw is LoadRaw into buf's memory if its capacity suffices.
+func (r *Repo) loadRaw(ctx context.Context, t backend.FileType, id crypto.ID, buf []byte) ([]byte, error) {
 	h := fileHandle(t, id)
 	for attempt := 0; ; attempt++ {
-		b, err := r.be.Load(ctx, h, 0, -1, nil)
+		b, err := r.be.Load(ctx, h, 0, -1, buf)
 		if err != nil {
 			return nil, fmt.Errorf("load %v: %w", h, err)
 		}
@@ -71,9 +76,15 @@ func (r *Repo) LoadUnpacked(ctx context.Context, t backend.FileType, id crypto.I
 	if err != nil {
 		return nil, err
 	}
+	return r.openUnpacked(t, id, sealed, new([]byte))
+}
+
+// openUnpacked returns the JSON of a file, overwriting sealed. The JSON is in
+// the memory of sealed or of buf, which takes over what had to be allocated.
+func (r *Repo) openUnpacked(t backend.FileType, id crypto.ID, sealed []byte, buf *[]byte) ([]byte, error) {
 	plain, err := r.key.OpenInPlace(sealed)
 	if err == nil {
-		plain, err = r.comp.unpackUnpacked(r.config.Version, plain)
+		plain, err = r.comp.unpackUnpacked(r.config.Version, plain, buf)
 	}
 	if err != nil {
 		return nil, &CorruptError{Handle: fileHandle(t, id), Err: err}
@@ -107,7 +118,7 @@ func (r *Repo) verifyUnpacked(sealed, json []byte) error {
 	}
 	plain, err := r.key.Open(nil, sealed)
 	if err == nil {
-		plain, err = r.comp.unpackUnpacked(r.config.Version, plain)
+		plain, err = r.comp.unpackUnpacked(r.config.Version, plain, new([]byte))
 	}
 	if err == nil && !slices.Equal(plain, json) {
 		err = errors.New("other content")
