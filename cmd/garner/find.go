@@ -113,7 +113,8 @@ func runFind(ctx context.Context, app *cli.App, opts findOptions, args []string)
 	if err != nil {
 		return err
 	}
-	return app.Open(ctx, cli.Read, func(ctx context.Context, r *repo.Repo) error {
+	return app.Open(ctx, cli.Read, func(ctx context.Context, r *repo.Repo) (err error) {
+		defer bufferOutput(app)(&err)
 		list, err := findSnapshots(ctx, app, r, opts.filter(), opts.snapshots)
 		if err != nil {
 			return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -59,8 +60,8 @@ what is directly in them is listed, unless --recursive is given.` + exitStatus,
 // lister prints what ls finds.
 type lister interface {
 	begin(sn *snapshot.Snapshot, dirs []string) error
-	node(path string, n *tree.Node) error
-	leave(path string) error // a folder, after what is in it
+	node(path string, n *tree.Node) error // n is valid until it returns
+	leave(path string) error              // a folder, after what is in it
 	end() error
 }
 
@@ -71,7 +72,7 @@ func newLister(app *cli.App, opts lsOptions) (lister, error) {
 	case app.JSON:
 		out = &jsonLister{app}
 	case opts.ncdu:
-		out = &ncduLister{w: app.Stdout}
+		out = &ncduLister{app: app}
 	default:
 		out = &textLister{app, opts}
 	}
@@ -105,7 +106,8 @@ func runLs(ctx context.Context, app *cli.App, opts lsOptions, args []string) err
 	if err != nil {
 		return err
 	}
-	return app.Open(ctx, cli.Read, func(ctx context.Context, r *repo.Repo) error {
+	return app.Open(ctx, cli.Read, func(ctx context.Context, r *repo.Repo) (err error) {
+		defer bufferOutput(app)(&err)
 		sn, folder, err := r.FindSnapshot(ctx, args[0], opts.filter())
 		if err != nil {
 			return err
@@ -183,8 +185,8 @@ func (w *lsWalk) walk(id crypto.ID, dir string) error {
 		return fmt.Errorf("folder %s: %w", dir, err)
 	}
 	defer nodes.Close()
+	n := new(tree.Node)
 	for {
-		n := new(tree.Node)
 		err := nodes.Next(n)
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -192,7 +194,7 @@ func (w *lsWalk) walk(id crypto.ID, dir string) error {
 		if err != nil {
 			return fmt.Errorf("folder %s: %w", dir, err)
 		}
-		p := path.Join(dir, n.Name)
+		p := joinName(dir, n.Name)
 		show, below := w.wanted(p)
 		if show {
 			if err := w.out.node(p, n); err != nil {
@@ -208,6 +210,35 @@ func (w *lsWalk) walk(id crypto.ID, dir string) error {
 			if err := w.out.leave(p); err != nil {
 				return err
 			}
+		}
+	}
+}
+
+// joinName is path.Join for a clean folder, which need not look at it again.
+func joinName(dir, name string) string {
+	if tree.CheckName(name) != nil {
+		return path.Join(dir, name)
+	}
+	if dir == "/" {
+		return dir + name
+	}
+	return dir + "/" + name
+}
+
+// bufferOutput gathers what a command prints, which is a line at a time,
+// unless somebody is watching. The function that it returns prints the rest
+// and sets err if that fails.
+func bufferOutput(app *cli.App) (flush func(err *error)) {
+	if ui.IsTerminal(app.StdoutFD, app.Getenv) {
+		return func(*error) {}
+	}
+	direct := app.Stdout
+	buffered := bufio.NewWriterSize(direct, 64<<10)
+	app.Stdout = buffered
+	return func(err *error) {
+		app.Stdout = direct
+		if e := buffered.Flush(); e != nil && *err == nil {
+			*err = e
 		}
 	}
 }
@@ -338,7 +369,9 @@ func nodeOrder(word string) (func(a, b *foundNode) int, error) {
 }
 
 func (l *sortedLister) node(p string, n *tree.Node) error {
-	l.found = append(l.found, &foundNode{p, n})
+	kept := *n
+	kept.Content, kept.ExtendedAttributes = nil, nil // not shown, and their memory is used again
+	l.found = append(l.found, &foundNode{p, &kept})
 	return nil
 }
 

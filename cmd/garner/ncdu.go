@@ -3,10 +3,10 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"io/fs"
 	"strings"
 
+	"github.com/garner-backup/garner/cmd/garner/internal/cli"
 	"github.com/garner-backup/garner/repo/snapshot"
 	"github.com/garner-backup/garner/repo/tree"
 )
@@ -15,7 +15,7 @@ import (
 // each of which begins with the folder it stands for. See
 // https://dev.yorhel.nl/ncdu/jsonfmt.
 type ncduLister struct {
-	w     io.Writer
+	app   *cli.App
 	depth int
 }
 
@@ -39,7 +39,7 @@ func (l *ncduLister) begin(sn *snapshot.Snapshot, _ []string) error {
 		return err
 	}
 	l.depth = 1
-	_, err = fmt.Fprintf(l.w, "[1, 2, %s, [{\"name\":\"/\"}", b)
+	_, err = fmt.Fprintf(l.app.Stdout, "[1, 2, %s, [{\"name\":\"/\"}", b)
 	return err
 }
 
@@ -57,10 +57,10 @@ func (l *ncduLister) node(_ string, n *tree.Node) error {
 	indent := "\n" + strings.Repeat("  ", l.depth)
 	if n.Type == tree.TypeDir {
 		l.depth++
-		_, err = fmt.Fprintf(l.w, ",%s[%s  %s", indent, indent, b)
+		_, err = fmt.Fprintf(l.app.Stdout, ",%s[%s  %s", indent, indent, b)
 		return err
 	}
-	_, err = fmt.Fprintf(l.w, ",%s%s", indent, b)
+	_, err = fmt.Fprintf(l.app.Stdout, ",%s%s", indent, b)
 	return err
 }
 
@@ -78,11 +78,11 @@ func unixMode(m fs.FileMode) uint16 {
 
 func (l *ncduLister) leave(string) error {
 	l.depth--
-	_, err := fmt.Fprintf(l.w, "\n%s]", strings.Repeat("  ", l.depth))
+	_, err := fmt.Fprintf(l.app.Stdout, "\n%s]", strings.Repeat("  ", l.depth))
 	return err
 }
 
 func (l *ncduLister) end() error {
-	_, err := fmt.Fprint(l.w, "\n]\n]\n")
+	_, err := fmt.Fprint(l.app.Stdout, "\n]\n]\n")
 	return err
 }
