@@ -27,6 +27,9 @@ func validOffset(offset int) bool { return offset > -24*3600 && offset < 24*3600
 // zones holds the locations of times that were read.
 type zones struct {
 	fixed map[int]*time.Location // by seconds east of UTC
+
+	date      [3]int // year, month and day that were last looked up
+	dayNumber int
 }
 
 // parse reads a time. The time's location gives the same offset back when it is
@@ -61,11 +64,23 @@ func (z *zones) parseExact(s []byte) (time.Time, bool) {
 		hour > 23 || minute > 59 || second > 59 {
 		return time.Time{}, false
 	}
-	t := time.Date(year, time.Month(month), day, hour, minute, second, nsec, time.UTC)
+	seconds := int64(z.days(year, month, day))*(24*3600) + int64(hour*3600+minute*60+second-offset)
+	t := time.Unix(seconds, int64(nsec)).UTC()
 	if offset == 0 {
 		return t, true
 	}
-	return z.in(t.Add(-time.Duration(offset)*time.Second), offset), true
+	return z.in(t, offset), true
+}
+
+// days returns the number of days from 1970 on to a valid date. Most times of
+// a tree are of a few days, and often of the one before.
+func (z *zones) days(year, month, day int) int {
+	date := [3]int{year, month, day}
+	if z.date != date { // no date has zeros only
+		z.date = date
+		z.dayNumber = int(time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC).Unix() / (24 * 3600))
+	}
+	return z.dayNumber
 }
 
 // in gives t a location of that offset.
