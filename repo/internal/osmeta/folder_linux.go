@@ -185,8 +185,9 @@ func readlinkat(dir int, name string) (string, error) {
 
 // File is a regular file that is being read.
 type File struct {
-	fd   int
-	path string
+	fd    int
+	path  string
+	holes *holes // nil: the file has none, or they can't be told
 }
 
 // errIrregular tells of an entry that was a regular file when it was listed.
@@ -224,7 +225,11 @@ func openFile(dir int, name, prefix string, n *tree.Node) (*File, error) {
 		return nil, &fs.PathError{Op: "open", Path: prefix + name, Err: err}
 	}
 	fill(n, &st)
-	return &File{fd: fd, path: prefix + name}, nil
+	f := &File{fd: fd, path: prefix + name}
+	if st.Blocks*512 < st.Size && st.Size >= minSparse {
+		f.holes = new(holes)
+	}
+	return f, nil
 }
 
 // Read implements io.Reader.
@@ -233,7 +238,7 @@ func (f *File) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	for {
-		n, err := unix.Read(f.fd, p)
+		n, err := f.read(p)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case err != nil:
