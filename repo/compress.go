@@ -71,10 +71,9 @@ const maxUnpackedSize = 1 << 30
 // compressor holds the zstd states of a repository. Each is made when first
 // used: a command that only reads needs no encoder.
 type compressor struct {
-	mode Compression
-	// encoders hands each processor the encoder that it used before: its
-	// tables of more than a megabyte are in that processor's cache.
-	encoders sync.Pool // of *zstd.Encoder
+	mode     Compression
+	encoders encoderPool
+	tiny     encoderPool // for tiny blobs
 	// blobDecoder never writes beyond the capacity of the destination.
 	blobDecoder     func() (*zstd.Decoder, error)
 	unpackedDecoder func() (*zstd.Decoder, error)
@@ -82,8 +81,14 @@ type compressor struct {
 
 func newCompressor(mode Compression) *compressor {
 	workers := runtime.GOMAXPROCS(0)
+	tiny := mode
+	if tiny == CompressionAuto {
+		tiny = CompressionFastest
+	}
 	return &compressor{
-		mode: mode,
+		mode:     mode,
+		encoders: encoderPool{mode: mode},
+		tiny:     encoderPool{mode: tiny},
 		blobDecoder: sync.OnceValues(func() (*zstd.Decoder, error) {
 			return zstd.NewReader(nil, zstd.WithDecoderConcurrency(workers), zstd.WithDecodeAllCapLimit(true))
 		}),
@@ -103,17 +108,42 @@ func encoderOptions(mode Compression) []zstd.EOption {
 
 // compress appends one zstd frame with the content p to dst.
 func (c *compressor) compress(dst, p []byte) ([]byte, error) {
-	enc, ok := c.encoders.Get().(*zstd.Encoder)
-	if !ok {
-		var err error
-		enc, err = zstd.NewWriter(nil, append(encoderOptions(c.mode), zstd.WithEncoderConcurrency(1))...)
-		if err != nil {
-			return nil, fmt.Errorf("zstd: %w", err)
-		}
+	pool := &c.encoders
+	if len(p) >= minTiny && len(p) < maxTiny {
+		pool = &c.tiny
 	}
-	defer c.encoders.Put(enc)
+	enc, err := pool.get()
+	if err != nil {
+		return nil, fmt.Errorf("zstd: %w", err)
+	}
+	defer pool.put(enc)
 	return enc.EncodeAll(p, dst), nil
 }
+
+// Blobs of these sizes are compressed with the fastest level where the level is
+// up to us: its tables are a fifth as large, and stay in the cache. That takes
+// a third less time, and 1 to 3 % more space on text. Shorter and longer ones
+// lose more.
+const (
+	minTiny = 512
+	maxTiny = 3 << 10
+)
+
+// encoderPool hands each processor the encoder that it used before, whose
+// tables, of more than a megabyte at the default level, are in its cache.
+type encoderPool struct {
+	mode Compression
+	free sync.Pool // of *zstd.Encoder
+}
+
+func (p *encoderPool) get() (*zstd.Encoder, error) {
+	if enc, ok := p.free.Get().(*zstd.Encoder); ok {
+		return enc, nil
+	}
+	return zstd.NewWriter(nil, append(encoderOptions(p.mode), zstd.WithEncoderConcurrency(1))...)
+}
+
+func (p *encoderPool) put(enc *zstd.Encoder) { p.free.Put(enc) }
 
 // decompress returns the content of frame, which must be exactly size bytes,
 // in dst's memory if its capacity suffices. A frame that holds more fails

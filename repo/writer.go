@@ -92,8 +92,12 @@ func (r *Repo) Write(ctx context.Context, fn func(ctx context.Context, w *Writer
 	w.spooler, _ = backend.As[backend.Spooler](r.be)
 	connections := backend.Connections(r.be)
 	w.uploads.SetLimit(connections)
+	held := openPacks + max(1, connections-1)
+	if w.spooler != nil {
+		held = openPacks + 2*connections // they take no memory
+	}
 	for t := range w.packers {
-		w.packers[t].held = make(chan struct{}, openPacks+max(1, connections-1))
+		w.packers[t].held = make(chan struct{}, held)
 	}
 	err := fn(ctx, w)
 	if err == nil {
