@@ -118,6 +118,21 @@ func (r *Repo) openUnhashed(buf []byte, b index.Blob, sealed []byte) ([]byte, er
 	return r.comp.decompress(buf, frame, int(b.UncompressedLength))
 }
 
+// openApart is openUnhashed and leaves sealed as it is.
+func (r *Repo) openApart(buf []byte, b index.Blob, sealed []byte) ([]byte, error) {
+	if int(b.Length) != len(sealed) || !b.Compressed() {
+		return r.openUnhashed(buf, b, sealed)
+	}
+	s := r.scratch.get()
+	defer r.scratch.put(s)
+	frame, err := r.key.Open(reserve(s.frame, len(sealed)), sealed)
+	if err != nil {
+		return nil, err
+	}
+	s.frame = frame
+	return r.comp.decompress(reserve(buf, int(b.UncompressedLength)), frame, int(b.UncompressedLength))
+}
+
 // OpenBlob opens, decompresses and verifies a blob as it is stored in a pack,
 // for callers that have read the pack themselves. It overwrites sealed; the
 // content is in buf's memory if its capacity suffices.
@@ -125,10 +140,10 @@ func (r *Repo) OpenBlob(buf []byte, b index.Blob, sealed []byte) ([]byte, error)
 	return r.openBlob(buf, b, sealed)
 }
 
-// OpenBlobBeside is OpenBlob, and writes part to d while it hashes the blob,
-// or alone if the blob can't be opened. It must not overlap sealed.
+// OpenBlobBeside is OpenBlob, but leaves sealed as it is, and writes part to d
+// while it hashes the blob, or alone if the blob can't be opened.
 func (r *Repo) OpenBlobBeside(buf []byte, b index.Blob, sealed []byte, d *crypto.Digest, part []byte) ([]byte, error) {
-	plain, err := r.openUnhashed(buf, b, sealed)
+	plain, err := r.openApart(buf, b, sealed)
 	if err != nil {
 		d.Write(part)
 		return nil, err

@@ -201,6 +201,22 @@ func Connections(b Backend) int {
 	return 5
 }
 
+// Requester is implemented by backends that say what a request costs.
+type Requester interface {
+	RequestCost() int // in bytes that would be transferred in the same time
+}
+
+// RequestCost returns how many bytes b could load in the time that a request
+// costs apart from them: what its Requester says, else 1 MiB, as for a server
+// on the net. Callers weigh it against reading what they do not need, and
+// against memory.
+func RequestCost(b Backend) int {
+	if r, ok := As[Requester](b); ok {
+		return r.RequestCost()
+	}
+	return 1 << 20
+}
+
 // Lister is implemented by backends that can say that their lists are
 // coherent: a List that begins after a Save has returned, by whichever
 // program on whichever machine, yields the file.

@@ -161,6 +161,8 @@ type checker struct {
 
 	unread []Problem // snapshots that can't be read; they count when their turn comes
 
+	buffers chan *packBuffers // that are free; set by checkData
+
 	mu     sync.Mutex
 	report Report // owned by mu while several goroutines work
 }

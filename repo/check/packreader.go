@@ -7,6 +7,7 @@ import (
 
 	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/index"
+	"github.com/garner-backup/garner/repo/backend"
 )
 
 // packReader reads a pack from front to back, in pieces that hold whole blobs
@@ -17,12 +18,41 @@ type packReader struct {
 	p   Pack
 	sum *crypto.Digest
 
-	buf    []byte // bytes of the pack from start on
-	start  int64
+	*packBuffers
+	start  int64 // where in the pack buf begins
 	hashed int64 // sum has the pack up to here, which is in buf or at its end
 	failed error // a read failed; nothing more can be said
-	sealed []byte
-	plain  []byte
+}
+
+// packBuffers go from one packReader to the next.
+type packBuffers struct {
+	buf   []byte // bytes of the pack
+	plain []byte // of a blob
+}
+
+func (c *checker) getBuffers() *packBuffers {
+	select {
+	case b := <-c.buffers:
+		return b
+	default:
+		return new(packBuffers)
+	}
+}
+
+func (c *checker) putBuffers(b *packBuffers) {
+	select {
+	case c.buffers <- b:
+	default:
+	}
+}
+
+// maxRead is up to how many bytes of a pack are read in one request.
+const maxRead = 16 << 20
+
+// pieceSize is how many bytes of a pack are read at a time: little where
+// requests are cheap, as what is hashed is then in the cache.
+func (c *checker) pieceSize() int64 {
+	return min(maxRead, 16*int64(backend.RequestCost(c.repo.Backend())))
 }
 
 // fill makes buf hold n bytes from offset on, which is not before start.
@@ -36,7 +66,7 @@ func (r *packReader) fill(offset, n int64) error {
 	if offset+n > r.p.Size {
 		return fmt.Errorf("reaches %d bytes beyond the end of the pack", offset+n-r.p.Size)
 	}
-	length := min(max(n, maxRead), r.p.Size-offset)
+	length := min(max(n, r.c.pieceSize()), r.p.Size-offset)
 	// What lies between the last piece and this one counts for the hash.
 	if err := r.skipTo(offset); err != nil {
 		return err
@@ -57,7 +87,7 @@ func (r *packReader) skipTo(offset int64) error {
 	have := r.start + int64(len(r.buf))
 	r.start, r.buf = min(offset, have), r.buf[:0]
 	for r.start < offset {
-		n := min(offset-r.start, maxRead)
+		n := min(offset-r.start, r.c.pieceSize())
 		data, err := r.c.repo.Backend().Load(r.ctx, packHandle(r.p.ID), r.start, int(n), r.buf)
 		if err != nil {
 			r.failed = err
@@ -92,10 +122,9 @@ func (r *packReader) blob(b index.Blob) error {
 		return err
 	}
 	from := int64(b.Offset) - r.start
-	// A copy, as opening works in place and the hash needs the sealed bytes.
-	r.sealed = append(r.sealed[:0], r.buf[from:from+int64(b.Length)]...)
+	sealed := r.buf[from : from+int64(b.Length)]
 	part := r.unhashed(int64(b.Offset) + int64(b.Length))
-	plain, err := r.c.repo.OpenBlobBeside(r.plain, b, r.sealed, r.sum, part)
+	plain, err := r.c.repo.OpenBlobBeside(r.plain, b, sealed, r.sum, part)
 	if err == nil {
 		r.plain = plain
 	}

@@ -128,7 +128,9 @@ func (c *checker) checkData(ctx context.Context, packs []Pack) error {
 		return ok
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(backend.Connections(c.repo.Backend()), 2))
+	workers := max(backend.Connections(c.repo.Backend()), 2)
+	g.SetLimit(workers)
+	c.buffers = make(chan *packBuffers, workers)
 	for number, positions := range view.ByPack(chosen) {
 		if gctx.Err() != nil {
 			break
@@ -165,9 +167,6 @@ func (c *checker) checkPackData(ctx context.Context, p Pack, blobs []index.Blob)
 	c.done(PhaseData)
 	return nil
 }
-
-// maxRead is how many bytes of a pack are read in one request.
-const maxRead = 16 << 20
 
 // readPack reports whether a pack is whole, and what is wrong with it
 // otherwise. A pack that looks damaged is read once more, as the damage may be
@@ -217,7 +216,8 @@ func (e *PackError) Unwrap() []error { return e.Problems }
 // from being read to its end.
 func (c *checker) readPackOnce(ctx context.Context, p Pack, indexed []index.Blob) (problems []error, failed error) {
 	slices.SortFunc(indexed, func(a, b index.Blob) int { return cmp.Compare(a.Offset, b.Offset) })
-	r := packReader{c: c, ctx: ctx, p: p, sum: crypto.NewHasher().NewDigest()}
+	r := packReader{c: c, ctx: ctx, p: p, sum: crypto.NewHasher().NewDigest(), packBuffers: c.getBuffers()}
+	defer c.putBuffers(r.packBuffers)
 	for _, b := range indexed {
 		err := r.blob(b)
 		if r.failed != nil {

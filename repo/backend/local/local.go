@@ -48,6 +48,7 @@ var (
 	_ backend.Connector   = (*Backend)(nil)
 	_ backend.Lister      = (*Backend)(nil)
 	_ backend.Spooler     = (*Backend)(nil)
+	_ backend.Requester   = (*Backend)(nil)
 	_ backend.Replacer    = (*Backend)(nil)
 )
 
@@ -80,6 +81,11 @@ func Open(path string, opts *Options) (*Backend, error) {
 
 // Connections implements backend.Connector.
 func (b *Backend) Connections() int { return b.connections }
+
+// RequestCost implements backend.Requester. A seek of a disk takes as long as
+// reading a megabyte, but a network share or a disk without moving parts, which
+// most are, far less.
+func (b *Backend) RequestCost() int { return 64 << 10 }
 
 // ListsCoherently implements backend.Lister: the directory is on a disk of
 // this machine, where a name that was made is there for all programs.
