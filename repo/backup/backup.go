@@ -124,6 +124,7 @@ type archiver struct {
 	folders *foldercache.Store // nil: none
 	blocks  blockPool
 	batches sync.Pool // of *batch
+	rests   sync.Pool // of *rest
 }
 
 func newArchiver(r *repo.Repo, opts *Options) (*archiver, error) {
@@ -182,21 +183,28 @@ func (a *archiver) saveSource(ctx context.Context, src source.Source) (*crypto.I
 // never waits for a slot, so forked work may fork again. The channel it
 // returns is closed when fn has returned; wait for it with wait.
 func (a *archiver) fork(fn func()) <-chan struct{} {
-	done := make(chan struct{})
+	if done, ok := a.tryFork(fn); ok {
+		return done
+	}
+	return runHere(fn)
+}
+
+// tryFork runs fn in a goroutine if a slot is free.
+func (a *archiver) tryFork(fn func()) (done chan struct{}, ok bool) {
 	select {
 	case a.slots <- struct{}{}:
-		go func() {
-			defer func() {
-				<-a.slots
-				close(done)
-			}()
-			fn()
-		}()
 	default:
-		fn()
-		close(done)
+		return nil, false
 	}
-	return done
+	done = make(chan struct{})
+	go func() {
+		defer func() {
+			<-a.slots
+			close(done)
+		}()
+		fn()
+	}()
+	return done, true
 }
 
 // wait waits for forked work. The slot of the caller is for others meanwhile:

@@ -36,11 +36,53 @@ type batch struct {
 	old   [batchSize]tree.Node // what the parent snapshot has under the name
 	known [batchSize]bool      // whether it has anything
 
-	nodes []byte     // JSON of the entries' nodes, each with a comma behind it
+	entries
+	err  error // ends the backup
+	done <-chan struct{}
+}
+
+// entries is what saving some entries in a row gives.
+type entries struct {
+	nodes []byte     // JSON of the nodes, each with a comma behind it
 	count int        // of nodes
-	look  appearance // of the entries
-	err   error      // ends the backup
-	done  <-chan struct{}
+	look  appearance // of the nodes
+}
+
+func (e *entries) reset() {
+	e.nodes, e.count = e.nodes[:0], 0
+	e.look.reset()
+}
+
+// join adds the entries that follow.
+func (e *entries) join(next *entries) {
+	e.nodes = append(e.nodes, next.nodes...)
+	e.count += next.count
+	e.look.join(&next.look)
+}
+
+// place is where in a batch someone is at work.
+type place struct {
+	*folder
+	b    *batch
+	i    int
+	rest *rest // the entries behind i, if somebody else saves them; else nil
+}
+
+// rest is the end of a batch that was split off.
+type rest struct {
+	entries
+	err  error
+	done <-chan struct{}
+}
+
+func (p *place) name() string { return p.b.names[p.i] }
+
+// old returns the parent snapshot's node of the entry, or nil.
+func (p *place) old() *tree.Node {
+	if !p.b.known[p.i] {
+		return nil
+	}
+	return &p.b.old[p.i]
 }
 
 // dirContent is what saving a folder's entries gives.
@@ -124,73 +166,119 @@ func (a *archiver) newBatch(names []string, old *oldTree) *batch {
 	if b == nil {
 		b = new(batch)
 	}
-	b.names, b.nodes, b.count, b.err = names, b.nodes[:0], 0, nil
-	b.look.reset()
+	b.names, b.err = names, nil
+	b.reset()
 	for i, name := range names {
 		b.known[i] = old.find(name, &b.old[i])
 	}
 	return b
 }
 
-// saveBatch saves the entries one by one. Its error ends the backup; what
+// saveBatch saves the entries of a batch. Its error ends the backup; what
 // concerns one entry is reported.
 func (a *archiver) saveBatch(ctx context.Context, f *folder, b *batch) error {
+	return a.saveFrom(ctx, &place{folder: f, b: b}, &b.entries)
+}
+
+// saveFrom saves the entries of a batch one by one, from p on, and adds them
+// to out. At a folder it leaves the rest to another goroutine if there is one
+// to spare.
+func (a *archiver) saveFrom(ctx context.Context, p *place, out *entries) error {
 	var n tree.Node
-	for i, name := range b.names {
+	for ; p.i < len(p.b.names) && p.rest == nil; p.i++ {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		var old *tree.Node
-		if b.known[i] {
-			old = &b.old[i]
-		}
 		n = tree.Node{}
-		ok, err := a.saveEntry(ctx, f, name, old, &n)
-		var fatal *repoError
-		if errors.As(err, &fatal) {
-			return fatal.err
-		}
-		if ferr := (*source.FatalError)(nil); errors.As(err, &ferr) {
+		ok, err := a.saveEntry(ctx, p, &n)
+		if ferr := fatal(err); ferr != nil {
+			a.join(out, p.rest)
 			return ferr
 		}
+		if ok {
+			err = errors.Join(err, out.add(&n, a.folders != nil))
+		}
 		if err != nil {
-			b.look.incomplete = true
-			a.report(f.path.join(name), err)
-		}
-		if !ok {
-			continue
-		}
-		nodes, err := tree.AppendNode(b.nodes, &n)
-		if err != nil {
-			b.look.incomplete = true
-			a.report(f.path.join(name), err)
-			continue
-		}
-		b.nodes = append(nodes, ',')
-		b.count++
-		if a.folders != nil {
-			b.look.add(&n)
+			out.look.incomplete = true
+			a.report(p.path.join(p.name()), err)
 		}
 	}
+	return a.join(out, p.rest)
+}
+
+// fatal returns the error that ends the backup if err is one, else nil.
+func fatal(err error) error {
+	var fatal *repoError
+	if errors.As(err, &fatal) {
+		return fatal.err
+	}
+	if ferr := (*source.FatalError)(nil); errors.As(err, &ferr) {
+		return ferr
+	}
 	return nil
+}
+
+// add appends a node. A node that can't be encoded is left out.
+func (e *entries) add(n *tree.Node, remember bool) error {
+	nodes, err := tree.AppendNode(e.nodes, n)
+	if err != nil {
+		return err
+	}
+	e.nodes = append(nodes, ',')
+	e.count++
+	if remember {
+		e.look.add(n)
+	}
+	return nil
+}
+
+// splitOff gives the entries behind p to another goroutine if a slot is free.
+func (a *archiver) splitOff(ctx context.Context, p *place) {
+	if p.i+1 == len(p.b.names) {
+		return
+	}
+	r, _ := a.rests.Get().(*rest)
+	if r == nil {
+		r = new(rest)
+	}
+	r.reset()
+	behind := &place{folder: p.folder, b: p.b, i: p.i + 1}
+	var ok bool
+	if r.done, ok = a.tryFork(func() { r.err = a.saveFrom(ctx, behind, &r.entries) }); ok {
+		p.rest = r
+	} else {
+		a.rests.Put(r)
+	}
+}
+
+// join waits for what was split off and adds it.
+func (a *archiver) join(out *entries, r *rest) error {
+	if r == nil {
+		return nil
+	}
+	a.wait(r.done)
+	out.join(&r.entries)
+	err := r.err
+	a.rests.Put(r)
+	return err
 }
 
 // saveEntry fills n with an entry's metadata and stores its content. It
 // returns false if the entry is left out, with an error unless that is how it
 // should be; an error with true means that n lacks some metadata.
-func (a *archiver) saveEntry(ctx context.Context, f *folder, name string, old, n *tree.Node) (bool, error) {
+func (a *archiver) saveEntry(ctx context.Context, p *place, n *tree.Node) (bool, error) {
 	start := time.Now()
-	included, err := f.Lstat(name, n)
+	included, err := p.Lstat(p.name(), n)
 	if err != nil || !included {
 		return false, err
 	}
 	switch n.Type {
 	case tree.TypeFile:
-		return a.saveFile(ctx, f, name, old, n, start)
+		return a.saveFile(ctx, p.folder, p.name(), p.old(), n, start)
 	case tree.TypeDir:
-		return a.saveSubdir(ctx, f, name, old, n, start)
+		return a.saveSubdir(ctx, p, n, start)
 	}
-	return keep(f.Finish(name, n))
+	return keep(p.Finish(p.name(), n))
 }
 
 // keep tells apart what leaves an entry out and what only leaves it
@@ -200,9 +288,11 @@ func keep(err error) (bool, error) {
 	return err == nil || errors.As(err, &incomplete), err
 }
 
-func (a *archiver) saveSubdir(ctx context.Context, f *folder, name string, old, n *tree.Node, start time.Time) (bool, error) {
+func (a *archiver) saveSubdir(ctx context.Context, p *place, n *tree.Node, start time.Time) (bool, error) {
+	f, name, old := p.folder, p.name(), p.old()
 	content, saved := f.subs[name]
 	if !saved {
+		a.splitOff(ctx, p)
 		oldTree := noTree
 		if old != nil && old.Type == tree.TypeDir {
 			oldTree = old.Subtree

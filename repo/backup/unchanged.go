@@ -27,6 +27,14 @@ func (l *appearance) reset() {
 	l.text, l.subtrees, l.blobs, l.incomplete = l.text[:0], l.subtrees[:0], l.blobs[:0], false
 }
 
+// join adds how the entries that follow look.
+func (l *appearance) join(next *appearance) {
+	l.text = append(l.text, next.text...)
+	l.subtrees = append(l.subtrees, next.subtrees...)
+	l.blobs = append(l.blobs, next.blobs...)
+	l.incomplete = l.incomplete || next.incomplete
+}
+
 // add enters a node that goes into the tree.
 func (l *appearance) add(n *tree.Node) {
 	l.text = describe(l.text, n)
