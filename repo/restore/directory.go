@@ -16,6 +16,7 @@ type directory struct {
 	parent *directory // nil: the target
 	name   string
 	path   string     // in the snapshot, with a slash in front; empty for the target
+	depth  int        // below the target
 	node   *tree.Node // nil: the target, whose metadata is left alone
 
 	selected  bool
@@ -23,11 +24,12 @@ type directory struct {
 	wanted    []string // names in the snapshot, if extra ones are to be deleted
 	keepExtra bool     // wanted is not all: delete nothing
 
-	made    bool  // makeDir was here
+	making  sync.Once
 	existed bool  // it was there before
 	missing bool  // dry run: it is not there and is not made
 	err     error // it could not be made; what is in it can't be restored
 
+	opening sync.Mutex // held while handle is opened; never taken with dirCache.mu held
 	// Owned by dirCache.mu:
 	handle *osmeta.Dir // nil: not open now
 	refs   int
@@ -40,6 +42,10 @@ func (d *directory) shown() string {
 	}
 	return d.path
 }
+
+// fresh reports whether this restore has made the folder, so that hardly
+// anything is in it that this restore has not put there. makeDir comes first.
+func (d *directory) fresh() bool { return d.node != nil && !d.existed && !d.missing }
 
 // maxOpenDirs is how many folders are kept open for what is next done there.
 const maxOpenDirs = 256
@@ -55,40 +61,50 @@ func newDirCache() *dirCache { return &dirCache{idle: list.New()} }
 
 // acquire opens a folder that exists. The handle is good until release.
 func (c *dirCache) acquire(d *directory) (*osmeta.Dir, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.open(d)
-}
-
-func (c *dirCache) open(d *directory) (*osmeta.Dir, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
+	if h := c.take(d); h != nil {
+		return h, nil
+	}
+	d.opening.Lock()
+	defer d.opening.Unlock()
+	if h := c.take(d); h != nil {
+		return h, nil
+	}
+	parent, err := c.acquire(d.parent)
+	if err != nil {
+		return nil, err
+	}
+	defer c.release(d.parent)
+	h, err := parent.OpenDir(d.name)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d.handle, d.refs = h, 1
+	return h, nil
+}
+
+// take returns the handle of a folder that is open.
+func (c *dirCache) take(d *directory) *osmeta.Dir {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if d.handle == nil {
-		parent, err := c.open(d.parent)
-		if err != nil {
-			return nil, err
-		}
-		d.handle, err = parent.OpenDir(d.name)
-		c.drop(d.parent)
-		if err != nil {
-			return nil, err
-		}
-	} else if d.elem != nil {
+		return nil
+	}
+	if d.elem != nil {
 		c.idle.Remove(d.elem)
 		d.elem = nil
 	}
 	d.refs++
-	return d.handle, nil
+	return d.handle
 }
 
 func (c *dirCache) release(d *directory) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.drop(d)
-}
-
-func (c *dirCache) drop(d *directory) {
 	if d.refs--; d.refs > 0 || d.parent == nil {
 		return
 	}
@@ -111,12 +127,16 @@ func (c *dirCache) close() {
 }
 
 // makeDir makes a folder and those above it. What is in its place and is not
-// a folder is removed, also a link to one.
+// a folder is removed, also a link to one. It may be called by several
+// goroutines, and returns when the folder is there or d.err is set.
 func (rs *restorer) makeDir(d *directory) {
-	if d.made {
+	if d.parent == nil {
 		return
 	}
-	d.made = true
+	d.making.Do(func() { rs.makeDirOnce(d) })
+}
+
+func (rs *restorer) makeDirOnce(d *directory) {
 	rs.makeDir(d.parent)
 	switch p := d.parent; {
 	case p.err != nil:
@@ -137,6 +157,12 @@ func (rs *restorer) makeDirIn(parent, d *directory) error {
 		return err
 	}
 	defer rs.dirs.release(parent)
+	if parent.fresh() && !rs.opts.DryRun {
+		// Most likely there is nothing yet: trying is cheaper than looking.
+		if err := in.Mkdir(d.name, 0o700); !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
 	info, err := in.Lstat(d.name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

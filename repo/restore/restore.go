@@ -1,7 +1,7 @@
 // Package restore writes a snapshot, or a folder of it, into a directory.
 //
-// [Run] walks the tree and works on it a segment at a time: it makes the
-// folders, reads the packs that the segment's files need, several at a time
+// [Run] walks the tree and works on it a segment at a time, while the walk
+// collects the next one: it makes the folders, reads the packs that the segment's files need, several at a time
 // and each once, writes every blob to all files that want it, then makes
 // links and special files, and gives the folders that are complete their
 // metadata. Memory is bounded by the size of a segment.
@@ -18,6 +18,8 @@ import (
 	"io"
 	"os"
 	"runtime"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/repo"
@@ -126,10 +128,11 @@ type Result struct {
 }
 
 // segmentFiles and segmentBlobs are how much the walk collects before it is
-// written: enough that a pack is read once for nearly all its files.
+// written: enough that a pack is read once for nearly all its files. Two
+// segments exist at the same time.
 const (
-	segmentFiles = 20_000
-	segmentBlobs = 200_000
+	segmentFiles = 10_000
+	segmentBlobs = 100_000
 )
 
 // Run restores the tree root into the directory target, which is made if it
@@ -143,25 +146,41 @@ func Run(ctx context.Context, r *repo.Repo, root crypto.ID, target string, opts 
 	if err != nil {
 		return nil, err
 	}
+	g, ctx := errgroup.WithContext(ctx)
 	rs := &restorer{
-		ctx:     ctx,
-		repo:    r,
-		opts:    opts,
-		dirs:    newDirCache(),
-		links:   make(map[linkID]linkTarget),
-		workers: max(runtime.GOMAXPROCS(0)+1, backend.Connections(r.Backend())),
-		owner:   osmeta.NewOwnerLookup(opts.OwnershipByName),
+		ctx:      ctx,
+		repo:     r,
+		opts:     opts,
+		dirs:     newDirCache(),
+		files:    newFileCache(),
+		links:    make(map[linkID]linkTarget),
+		seg:      new(segment),
+		segments: make(chan *segment),
+		workers:  max(runtime.GOMAXPROCS(0)+1, backend.Connections(r.Backend())),
+		apply:    &osmeta.ApplyOptions{Owner: osmeta.NewOwnerLookup(opts.OwnershipByName), SelectXattr: opts.SelectXattr},
 	}
 	defer rs.dirs.close()
-	rs.top = &directory{handle: top, made: true, missing: top == nil}
+	defer rs.files.close()
+	rs.top = &directory{handle: top, missing: top == nil}
 	if top != nil {
 		defer top.Close()
 	}
-	rs.seg = newSegment()
-	if err := rs.walk(rs.top, root); err != nil {
-		return nil, err
-	}
-	if err := rs.flush(); err != nil {
+	g.Go(func() error {
+		defer close(rs.segments)
+		if err := rs.walk(rs.top, root); err != nil {
+			return err
+		}
+		return rs.handOver()
+	})
+	g.Go(func() error {
+		for seg := range rs.segments {
+			if err := rs.flush(seg); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := g.Wait(); err != nil {
 		return nil, err
 	}
 	rs.finishDir(rs.top)
@@ -187,19 +206,32 @@ func openTarget(target string, dryRun bool) (*osmeta.Dir, error) {
 	return top, nil
 }
 
-// restorer is the state of one Run. The walk and flush run in one goroutine;
-// only content is written from several.
+// restorer is the state of one Run. The walk fills a segment in one goroutine
+// while another sees to it that several write the one before.
 type restorer struct {
-	ctx     context.Context // of Run
-	repo    *repo.Repo
-	opts    *Options
-	top     *directory
-	dirs    *dirCache
-	links   map[linkID]linkTarget // first file of each set of hard links
-	seg     *segment
-	workers int
-	owner   *osmeta.OwnerLookup
-	count   counters
+	ctx      context.Context // of Run, and done as soon as one goroutine fails
+	repo     *repo.Repo
+	opts     *Options
+	apply    *osmeta.ApplyOptions
+	top      *directory
+	dirs     *dirCache
+	files    *fileCache
+	links    map[linkID]linkTarget // first file of each set of hard links; owned by the walk
+	seg      *segment              // owned by the walk
+	segments chan *segment         // from the walk to those who write
+	workers  int
+	count    counters
+}
+
+// handOver passes the segment on to be written and begins a new one.
+func (rs *restorer) handOver() error {
+	select {
+	case rs.segments <- rs.seg:
+		rs.seg = new(segment)
+		return nil
+	case <-rs.ctx.Done():
+		return context.Cause(rs.ctx)
+	}
 }
 
 // linkID is what hard links of one file have in common.
@@ -241,7 +273,7 @@ func (rs *restorer) walk(dir *directory, id crypto.ID) error {
 			return err
 		}
 		if rs.seg.full() {
-			if err := rs.flush(); err != nil {
+			if err := rs.handOver(); err != nil {
 				return err
 			}
 		}
@@ -287,7 +319,7 @@ func (rs *restorer) selects(path string, dir bool) (selected, below bool) {
 // enterDir walks a folder. One that is not selected itself is made only when
 // something below it is restored, and gets its metadata all the same.
 func (rs *restorer) enterDir(parent *directory, n *tree.Node, path string, selected, below bool) error {
-	dir := &directory{parent: parent, name: n.Name, path: path, node: n, selected: selected}
+	dir := &directory{parent: parent, name: n.Name, path: path, depth: parent.depth + 1, node: n, selected: selected}
 	if selected {
 		rs.found(path, 0)
 		rs.use(dir)

@@ -79,7 +79,9 @@ func saveTree(ctx context.Context, w *repo.Writer, entries []node) (crypto.ID, e
 	for i, e := range entries {
 		n := e.Node
 		n.ModTime, n.AccessTime, n.ChangeTime = when, when, when
-		n.UID, n.GID = uint32(os.Getuid()), uint32(os.Getgid())
+		if n.UID == 0 && n.GID == 0 {
+			n.UID, n.GID = uint32(os.Getuid()), uint32(os.Getgid())
+		}
 		switch {
 		case n.Content != nil || !n.Subtree.IsZero(): // as the test wants it
 		case n.Type == tree.TypeFile:
@@ -450,5 +452,88 @@ func TestMissingBlobsCostOnlyTheirFiles(t *testing.T) {
 	}
 	if read(t, target, "whole") != "y" || exists(target, "lost") {
 		t.Error("the other file is not whole, or the lost one is there")
+	}
+}
+
+// TestAFileAppears puts something in the place of files that are about to be
+// made, after their folder was made and before they are.
+func TestAFileAppears(t *testing.T) {
+	long := strings.Repeat("new", 1000)
+	for _, tc := range []struct {
+		mode   restore.Overwrite
+		put    func(path string) error
+		want   string // of the file when the restore is done; empty: the snapshot's
+		action restore.Action
+	}{
+		{restore.OverwriteAlways, func(path string) error { return os.WriteFile(path, []byte("theirs"), 0o600) }, "", restore.Updated},
+		{restore.OverwriteNever, func(path string) error { return os.WriteFile(path, []byte("theirs"), 0o600) }, "theirs", restore.Unchanged},
+		{restore.OverwriteIfNewer, func(path string) error { return os.WriteFile(path, []byte("theirs"), 0o600) }, "theirs", restore.Unchanged},
+		{restore.OverwriteAlways, func(path string) error { return os.Symlink("../../precious", path) }, "", restore.Restored},
+		{restore.OverwriteAlways, func(path string) error { return os.Link(filepath.Dir(path)+"/../../precious", path) }, "", restore.Restored},
+	} {
+		for _, content := range []string{"new", long} {
+			r := openRepo(t)
+			root := save(t, r, folder("d", file("a", ""), file("b", content), file("c", content)))
+			outer := t.TempDir()
+			target := filepath.Join(outer, "target")
+			write(t, "precious", outer, "precious")
+			var action restore.Action
+			res, err := restore.Run(t.Context(), r, root, target, &restore.Options{Overwrite: tc.mode, Observer: &restore.Observer{
+				Item: func(path string, a restore.Action, _ int64) {
+					switch path {
+					case "/d/a": // which is empty, and made before blobs are loaded
+						if err := tc.put(filepath.Join(target, "d", "b")); err != nil {
+							t.Error(err)
+						}
+					case "/d/b":
+						action = a
+					}
+				},
+				Error: func(path string, err error) { t.Errorf("%s: %v", path, err) },
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := tc.want
+			if want == "" {
+				want = content
+			}
+			if read(t, target, "d", "b") != want || read(t, target, "d", "c") != content || action != tc.action {
+				t.Errorf("%v: %q, %v", tc.mode, read(t, target, "d", "b"), action)
+			}
+			if read(t, outer, "precious") != "precious" {
+				t.Error("something outside has changed")
+			}
+			if tc.action == restore.Unchanged && (res.FilesSkipped != 1 || res.BytesSkipped != int64(len(content))) {
+				t.Errorf("%+v", res)
+			}
+		}
+	}
+}
+
+// Two files of one name don't mix: at most one is restored, and it is told.
+func TestFilesOfOneNameAreReported(t *testing.T) {
+	for _, size := range []int{0, 10, 3000} {
+		r := openRepo(t)
+		first, second := strings.Repeat("1", size), strings.Repeat("2", size)
+		root := save(t, r, folder("d", file("x", first), file("x", second)))
+		target := t.TempDir()
+		o := run(t, r, root, target, restore.Options{})
+		if got := read(t, target, "d", "x"); o.Errors != 1 || got != first && got != second {
+			t.Errorf("%d errors, %q", o.Errors, got)
+		}
+	}
+}
+
+// Long runs of zeros need not be written where the space is reserved.
+func TestZerosAreRestored(t *testing.T) {
+	r := openRepo(t)
+	content := strings.Repeat("\x00", 50_000) + "x" + strings.Repeat("\x00", 70_000)
+	root := save(t, r, folder("d", file("f", content)), file("g", content))
+	target := t.TempDir()
+	write(t, strings.Repeat("old", 30_000), target, "g")
+	run(t, r, root, target, restore.Options{Verify: true}).clean(t)
+	if read(t, target, "d", "f") != content || read(t, target, "g") != content {
+		t.Error("wrong content")
 	}
 }

@@ -1,9 +1,11 @@
 package restore
 
 import (
+	"cmp"
+	"container/list"
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/index"
 	"github.com/garner-backup/garner/repo"
+	"github.com/garner-backup/garner/repo/internal/osmeta"
 	"github.com/garner-backup/garner/repo/tree"
 )
 
@@ -37,8 +40,6 @@ type special struct {
 	node *tree.Node
 }
 
-func newSegment() *segment { return &segment{} }
-
 func (s *segment) full() bool {
 	return len(s.files)+len(s.specials)+len(s.links)+len(s.complete) >= segmentFiles || s.blobs >= segmentBlobs
 }
@@ -50,14 +51,25 @@ type file struct {
 	path string
 	size int64 // sum of the blobs' lengths; node.Size may be wrong
 
+	// twins counts the segment's files by name. It is worked out only when
+	// somebody asks.
+	twins func() map[twin]int
+
 	mu      sync.Mutex
 	state   fileState    // owned by mu
+	unseen  bool         // nobody has looked for it, as its folder is new; owned by mu
 	skipped bool         // left alone, or failed before anything was written
 	left    int          // blobs that are neither written nor found; owned by mu
 	err     error        // the first; owned by mu
 	written atomic.Int64 // bytes
 	offsets []int64      // where each blob begins; nil for a single blob
 	present []bool       // blobs the existing file has at the right place; nil: none
+	zeros   bool         // what is not written reads as zeros
+
+	// Owned by fileCache.mu:
+	handle *osmeta.OutFile // nil: not open now
+	users  int
+	elem   *list.Element // in fileCache.idle
 }
 
 // fileState says how far a file on the disk has come.
@@ -100,11 +112,8 @@ func (f *file) offset(i int) int64 {
 	return f.offsets[i]
 }
 
-// flush writes the segment and begins a new one.
-func (rs *restorer) flush() error {
-	seg := rs.seg
-	rs.seg = newSegment()
-	rs.makeDirs(seg)
+// flush writes a segment.
+func (rs *restorer) flush(seg *segment) error {
 	if err := rs.restoreFiles(seg); err != nil {
 		return err
 	}
@@ -119,89 +128,111 @@ func (rs *restorer) flush() error {
 			return err
 		}
 	}
-	for _, dir := range seg.complete {
-		rs.finishDir(dir)
-	}
-	return context.Cause(rs.ctx)
+	return rs.finishDirs(seg.complete)
 }
 
-// makeDirs makes the folders that the segment's items are in. The others are
-// made with the segment that completes them.
-func (rs *restorer) makeDirs(seg *segment) {
-	for _, f := range seg.files {
-		rs.makeDir(f.dir)
-	}
-	for _, s := range seg.specials {
-		rs.makeDir(s.dir)
-	}
-	for _, l := range seg.links {
-		rs.makeDir(l.dir)
-	}
-	for _, d := range seg.complete {
-		if d.used {
-			rs.makeDir(d)
-		}
-	}
-}
-
-// packWork is what the segment needs of one pack.
-type packWork struct {
-	blobs  []index.Blob
-	wanted map[index.BlobHandle][]wanted
-}
-
-// wanted is a place where a blob goes.
-type wanted struct {
-	f *file
-	i int // of f.node.Content
-}
-
-// restoreFiles decides for each file what has to be done, and does it pack by
-// pack.
-func (rs *restorer) restoreFiles(seg *segment) error {
+// each calls do for every index below n, from several goroutines, each with
+// some neighbours at a time.
+func (rs *restorer) each(n int, do func(i int)) error {
+	const stride = 64
 	g, ctx := errgroup.WithContext(rs.ctx)
 	g.SetLimit(rs.workers)
-	plans := make([]bool, len(seg.files))
-	const stride = 64
-	for start := 0; start < len(seg.files); start += stride {
+	for start := 0; start < n; start += stride {
 		g.Go(func() error {
-			for i := start; i < min(start+stride, len(seg.files)); i++ {
+			for i := start; i < min(start+stride, n); i++ {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)
 				}
-				plans[i] = rs.prepare(seg.files[i])
+				do(i)
 			}
 			return nil
-		})
-	}
-	if err := g.Wait(); err != nil {
-		return err
-	}
-	packs, order := rs.plan(seg.files, plans)
-	g, ctx = errgroup.WithContext(rs.ctx)
-	g.SetLimit(rs.workers)
-	for _, id := range order {
-		work := packs[id]
-		g.Go(func() error {
-			return rs.repo.LoadFromPack(ctx, id, work.blobs, func(b index.Blob, plain []byte, err error) error {
-				if ctx.Err() != nil {
-					return context.Cause(ctx)
-				}
-				for _, w := range work.wanted[b.BlobHandle] {
-					rs.deliver(w, plain, err)
-				}
-				return nil
-			})
 		})
 	}
 	return g.Wait()
 }
 
+// want is a place where a blob goes.
+type want struct {
+	blob index.Blob
+	f    *file
+	i    int // of f.node.Content
+}
+
+// packWork is what is to be read from one pack.
+type packWork struct {
+	pack  crypto.ID
+	wants []want
+}
+
+// workBytes is about how much of a pack one worker reads at a time, in bytes:
+// little enough that all have something to do until the end.
+const workBytes = 2 << 20
+
+// restoreFiles decides for each file what has to be done, and does it pack by
+// pack.
+func (rs *restorer) restoreFiles(seg *segment) error {
+	twins := sync.OnceValue(func() map[twin]int { return countTwins(seg.files) })
+	plans := make([]bool, len(seg.files))
+	err := rs.each(len(seg.files), func(i int) {
+		f := seg.files[i]
+		f.twins = twins
+		plans[i] = rs.prepare(f)
+	})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(rs.ctx)
+	g.SetLimit(rs.workers)
+	for _, work := range rs.plan(seg.files, plans) {
+		slices.SortStableFunc(work.wants, func(a, b want) int { return cmp.Compare(a.blob.Offset, b.blob.Offset) })
+		for len(work.wants) > 0 {
+			n := piece(work.wants)
+			wants := work.wants[:n]
+			work.wants = work.wants[n:]
+			g.Go(func() error { return rs.restoreWants(ctx, work.pack, wants) })
+		}
+	}
+	return g.Wait()
+}
+
+// piece returns how many of the wants, which are sorted by offset, are done
+// together. All wants of a blob are.
+func piece(wants []want) int {
+	first := wants[0].blob.Offset
+	for i, w := range wants {
+		if w.blob.Offset-first >= workBytes && w.blob.Offset != wants[i-1].blob.Offset {
+			return i
+		}
+	}
+	return len(wants)
+}
+
+// restoreWants loads the blobs of one pack and writes them to where they are
+// wanted.
+func (rs *restorer) restoreWants(ctx context.Context, pack crypto.ID, wants []want) error {
+	blobs := make([]index.Blob, 0, len(wants))
+	for i, w := range wants {
+		if i == 0 || w.blob.Offset != wants[i-1].blob.Offset {
+			blobs = append(blobs, w.blob)
+		}
+	}
+	return rs.repo.LoadFromPack(ctx, pack, blobs, func(b index.Blob, plain []byte, err error) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		for len(wants) > 0 && wants[0].blob.Offset == b.Offset {
+			rs.deliver(wants[0], plain, err)
+			wants = wants[1:]
+		}
+		return nil
+	})
+}
+
 // plan groups the blobs that are still to be written by pack, in the order in
 // which the files need them.
-func (rs *restorer) plan(files []*file, need []bool) (map[crypto.ID]*packWork, []crypto.ID) {
+func (rs *restorer) plan(files []*file, need []bool) []*packWork {
 	packs := make(map[crypto.ID]*packWork)
-	var order []crypto.ID
+	var order []*packWork
 	var locations []index.Location
 	for fi, f := range files {
 		if !need[fi] {
@@ -215,17 +246,14 @@ func (rs *restorer) plan(files []*file, need []bool) (map[crypto.ID]*packWork, [
 			l := choose(locations, packs)
 			work := packs[l.Pack]
 			if work == nil {
-				work = &packWork{wanted: make(map[index.BlobHandle][]wanted)}
+				work = &packWork{pack: l.Pack}
 				packs[l.Pack] = work
-				order = append(order, l.Pack)
+				order = append(order, work)
 			}
-			if _, ok := work.wanted[l.BlobHandle]; !ok {
-				work.blobs = append(work.blobs, l.Blob)
-			}
-			work.wanted[l.BlobHandle] = append(work.wanted[l.BlobHandle], wanted{f, i})
+			work.wants = append(work.wants, want{l.Blob, f, i})
 		}
 	}
-	return packs, order
+	return order
 }
 
 // choose picks a place of a blob, one in a pack that is read anyway if there
@@ -242,15 +270,21 @@ func choose(locations []index.Location, packs map[crypto.ID]*packWork) index.Loc
 // deliver writes a blob to its place in a file, and completes the file with
 // its last blob. Bad news is delivered the same way: the file is then left
 // with a gap, without its metadata, and reported once.
-func (rs *restorer) deliver(w wanted, plain []byte, err error) {
+func (rs *restorer) deliver(w want, plain []byte, err error) {
 	f := w.f
+	if err != nil {
+		err = fmt.Errorf("content at offset %d: %w", f.offset(w.i), err)
+	} else if f.whole() && !rs.opts.Sparse {
+		var done bool
+		if done, err = rs.writeWhole(f, plain); done {
+			return
+		}
+	}
 	if err == nil {
 		err = rs.writeBlob(f, f.offset(w.i), plain)
-	} else {
-		err = fmt.Errorf("content at offset %d: %w", f.offset(w.i), err)
 	}
 	f.mu.Lock()
-	if f.err == nil {
+	if f.err == nil && err != errLeft {
 		f.err = err
 	}
 	f.left--
@@ -261,26 +295,22 @@ func (rs *restorer) deliver(w wanted, plain []byte, err error) {
 	}
 }
 
+// whole reports whether the file is new and its only blob all it needs.
+func (f *file) whole() bool { return len(f.node.Content) <= 1 && f.state == fileNew }
+
 // completeFile gives a file whose content is complete its metadata.
 func (rs *restorer) completeFile(f *file) {
-	err := f.err
-	if err == nil {
-		err = rs.finishFile(f)
-	}
-	if err != nil {
+	switch err := rs.finishFile(f); {
+	case f.skipped && err == nil:
+		rs.skippedBytes(f.size)
+		rs.done(f.path, Unchanged, f.size)
+	case err != nil:
 		rs.fail(f.path, err)
-		return
-	}
-	action := Restored
-	switch {
 	case f.state == fileExisting && f.written.Load() == 0 && f.size > 0:
-		action = Unchanged
+		rs.done(f.path, Unchanged, f.size)
 	case f.state == fileExisting:
-		action = Updated
+		rs.done(f.path, Updated, f.size)
+	default:
+		rs.done(f.path, Restored, f.size)
 	}
-	rs.done(f.path, action, f.size)
 }
-
-// errIrregular means that something other than a regular file took a file's
-// place while it was being restored.
-var errIrregular = errors.New("is not a regular file any more")

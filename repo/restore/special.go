@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,10 +42,7 @@ func (rs *restorer) restoreSpecial(s special) {
 		if err := makeSpecial(in, s.node); err != nil {
 			return err
 		}
-		if err := in.Apply(s.node.Name, s.node, rs.applyOptions()); err != nil {
-			return fmt.Errorf("metadata: %w", err)
-		}
-		return nil
+		return rs.applyTo(in, s.node)
 	})
 	if err != nil {
 		rs.fail(path, err)
@@ -82,6 +80,7 @@ func (rs *restorer) restoreLink(l hardLink) {
 // replace clears the place of an item and calls make unless nothing is to be
 // made.
 func (rs *restorer) replace(dir *directory, n *tree.Node, create func(in *osmeta.Dir) error) (Action, error) {
+	rs.makeDir(dir)
 	if dir.err != nil {
 		return 0, dir.err
 	}
@@ -100,10 +99,32 @@ func (rs *restorer) replace(dir *directory, n *tree.Node, create func(in *osmeta
 	return action, create(in)
 }
 
+// finishDirs finishes folders, inner ones before outer ones: without rights on
+// the outer one an inner one could not be reached any more.
+func (rs *restorer) finishDirs(dirs []*directory) error {
+	slices.SortStableFunc(dirs, func(a, b *directory) int { return cmp.Compare(b.depth, a.depth) })
+	for len(dirs) > 0 {
+		n := 1
+		for n < len(dirs) && dirs[n].depth == dirs[0].depth {
+			n++
+		}
+		level := dirs[:n]
+		dirs = dirs[n:]
+		if err := rs.each(n, func(i int) { rs.finishDir(level[i]) }); err != nil {
+			return err
+		}
+	}
+	return context.Cause(rs.ctx)
+}
+
 // finishDir removes what does not belong into a complete folder and gives it
 // its metadata, last of all, as every change in it would touch its times.
 func (rs *restorer) finishDir(d *directory) {
-	if d.err != nil || !d.used {
+	if !d.used {
+		return
+	}
+	rs.makeDir(d) // if there was nothing to put into it
+	if d.err != nil {
 		return
 	}
 	if rs.opts.Delete && !d.keepExtra && !d.missing {
@@ -132,7 +153,7 @@ func (rs *restorer) finishDirMetadata(d *directory) error {
 		return err
 	}
 	defer rs.dirs.release(d.parent)
-	return in.Apply(d.name, d.node, rs.applyOptions())
+	return in.Apply(d.name, d.node, rs.apply)
 }
 
 // deleteExtra removes the entries of a folder that the snapshot does not

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 
 	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/repo/internal/osmeta"
+	"github.com/garner-backup/garner/repo/tree"
 )
 
 // prepare looks at what is in a file's place and reports whether blobs have
@@ -23,11 +25,17 @@ func (rs *restorer) prepare(f *file) bool {
 }
 
 func (rs *restorer) prepareFile(f *file) (bool, error) {
+	rs.makeDir(f.dir)
 	if f.dir.err != nil {
 		return false, f.dir.err
 	}
 	if f.dir.missing {
-		return rs.prepareNew(f, nil)
+		return rs.prepareNew(f)
+	}
+	if f.dir.fresh() {
+		// Making the file will tell if there is something after all.
+		f.unseen = true
+		return rs.prepareNew(f)
 	}
 	in, err := rs.dirs.acquire(f.dir)
 	if err != nil {
@@ -37,7 +45,7 @@ func (rs *restorer) prepareFile(f *file) (bool, error) {
 	info, err := in.Lstat(f.node.Name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return rs.prepareNew(f, in)
+		return rs.prepareNew(f)
 	case err != nil:
 		return false, err
 	case rs.leaves(f, info):
@@ -45,14 +53,13 @@ func (rs *restorer) prepareFile(f *file) (bool, error) {
 		rs.skippedBytes(f.size)
 		rs.done(f.path, Unchanged, f.size)
 		return false, nil
-	case !info.Mode().IsRegular() || osmeta.LinkCount(info) > 1:
-		// Writing to a file with other names would change those too.
+	case !writable(info):
 		if !rs.opts.DryRun {
 			if err := in.Remove(f.node.Name); err != nil {
 				return false, err
 			}
 		}
-		return rs.prepareNew(f, in)
+		return rs.prepareNew(f)
 	}
 	return rs.prepareExisting(f, in, info)
 }
@@ -68,7 +75,13 @@ func (rs *restorer) leaves(f *file, info fs.FileInfo) bool {
 	return false
 }
 
-func (rs *restorer) prepareNew(f *file, in *osmeta.Dir) (bool, error) {
+// writable reports whether an existing item can become a file by writing to
+// it. Writing to a file with other names would change those too.
+func writable(info fs.FileInfo) bool {
+	return info.Mode().IsRegular() && osmeta.LinkCount(info) <= 1
+}
+
+func (rs *restorer) prepareNew(f *file) (bool, error) {
 	if rs.opts.DryRun {
 		rs.wrote(f.size)
 		rs.done(f.path, Restored, f.size)
@@ -77,11 +90,18 @@ func (rs *restorer) prepareNew(f *file, in *osmeta.Dir) (bool, error) {
 	if len(f.node.Content) > 0 {
 		return true, nil
 	}
-	file, err := rs.startFile(f, in)
-	if err != nil {
-		return false, err
+	done, err := rs.writeWhole(f, nil)
+	if done {
+		return false, nil
 	}
-	if err := file.Close(); err != nil {
+	if err == nil {
+		_, err = rs.open(f)
+	}
+	if err == nil {
+		f.written.Store(1) // counts as updated: it may have been cut
+		rs.files.release(f)
+	}
+	if err != nil && err != errLeft {
 		return false, err
 	}
 	rs.completeFile(f)
@@ -105,14 +125,11 @@ func (rs *restorer) prepareExisting(f *file, in *osmeta.Dir, info fs.FileInfo) (
 	case f.left > 0:
 		return true, nil
 	case !same:
-		file, err := rs.openExisting(f, in)
-		if err != nil {
+		if _, err := rs.open(f); err != nil {
 			return false, err
 		}
 		f.written.Store(1) // counts as updated: it is cut or made longer
-		if err := file.Close(); err != nil {
-			return false, err
-		}
+		rs.files.release(f)
 	}
 	rs.completeFile(f)
 	return false, nil
@@ -164,20 +181,19 @@ func (rs *restorer) comparePresent(f *file, in *osmeta.Dir) error {
 	return nil
 }
 
-// startFile makes a new file. The mode is narrow until the file has its owner.
-func (rs *restorer) startFile(f *file, in *osmeta.Dir) (*os.File, error) {
-	file, err := in.OpenFile(f.node.Name, os.O_CREATE|os.O_EXCL|os.O_WRONLY|osmeta.NoFollow, 0o600)
+// startFile makes a new file.
+func (rs *restorer) startFile(f *file, in *osmeta.Dir) (*osmeta.OutFile, error) {
+	file, err := in.Create(f.node, rs.apply)
 	if err != nil {
 		return nil, err
 	}
 	f.state = fileStarted
-	if len(f.node.Content) < 2 && !rs.opts.Sparse {
-		return file, nil
-	}
-	if rs.opts.Sparse {
+	switch {
+	case rs.opts.Sparse:
 		err = file.Truncate(f.size)
-	} else {
-		err = osmeta.Preallocate(file, f.size)
+	case len(f.node.Content) > 1:
+		err = file.Preallocate(f.size)
+		f.zeros = file.Reserved()
 	}
 	if err != nil {
 		file.Close()
@@ -188,25 +204,20 @@ func (rs *restorer) startFile(f *file, in *osmeta.Dir) (*os.File, error) {
 
 // openExisting opens a file that is to be updated, and gives it the right
 // length.
-func (rs *restorer) openExisting(f *file, in *osmeta.Dir) (*os.File, error) {
-	flags := os.O_WRONLY | osmeta.NoFollow
-	file, err := in.OpenFile(f.node.Name, flags, 0)
+func (rs *restorer) openExisting(f *file, in *osmeta.Dir) (*osmeta.OutFile, error) {
+	file, err := in.OpenForUpdate(f.node.Name)
 	if errors.Is(err, fs.ErrPermission) {
 		// A read-only file of the user's own; it gets its mode in the end.
 		if err := in.Chmod(f.node.Name, 0o600); err != nil {
 			return nil, err
 		}
-		file, err = in.OpenFile(f.node.Name, flags, 0)
+		file, err = in.OpenForUpdate(f.node.Name)
 	}
 	if err != nil {
 		return nil, err
 	}
-	info, err := file.Stat()
-	switch {
-	case err != nil:
-	case !info.Mode().IsRegular():
-		err = errIrregular
-	case info.Size() != f.size:
+	size, err := file.Size()
+	if err == nil && size != f.size {
 		err = file.Truncate(f.size)
 	}
 	if err != nil {
@@ -216,37 +227,51 @@ func (rs *restorer) openExisting(f *file, in *osmeta.Dir) (*os.File, error) {
 	return file, nil
 }
 
-// openForWriting returns the file, making it if this is the first blob.
-func (rs *restorer) openForWriting(f *file, in *osmeta.Dir) (*os.File, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	switch f.state {
-	case fileNew:
-		return rs.startFile(f, in)
-	case fileExisting:
-		return rs.openExisting(f, in)
+// writeWhole makes a new file with all its content and its metadata. Where
+// something is found in its place, it is not done without an error.
+func (rs *restorer) writeWhole(f *file, plain []byte) (done bool, err error) {
+	in, err := rs.dirs.acquire(f.dir)
+	if err != nil {
+		return false, err
 	}
-	return in.OpenFile(f.node.Name, os.O_WRONLY|osmeta.NoFollow, 0)
+	defer rs.dirs.release(f.dir)
+	file, err := in.Create(f.node, rs.apply)
+	if err != nil {
+		if f.unseen && errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+		return false, err
+	}
+	f.state, f.left = fileStarted, 0
+	if _, err = file.WriteAt(plain, 0); err != nil {
+		file.Close()
+	} else {
+		rs.wrote(int64(len(plain)))
+		err = in.Finish(file, f.node, rs.apply)
+	}
+	if err != nil {
+		f.err = err
+		rs.fail(f.path, err)
+	} else {
+		rs.done(f.path, Restored, f.size)
+	}
+	return true, nil
 }
 
 func (rs *restorer) writeBlob(f *file, offset int64, plain []byte) error {
-	in, err := rs.dirs.acquire(f.dir)
+	file, err := rs.open(f)
 	if err != nil {
 		return err
 	}
-	defer rs.dirs.release(f.dir)
-	file, err := rs.openForWriting(f, in)
-	if err != nil {
-		return err
-	}
-	if rs.opts.Sparse && f.state == fileStarted {
+	switch {
+	case f.zeros && isZero(plain):
+		// The space is reserved, and reads as zeros.
+	case rs.opts.Sparse && f.state == fileStarted:
 		err = writeSparse(file, offset, plain)
-	} else {
+	default:
 		_, err = file.WriteAt(plain, offset)
 	}
-	if cerr := file.Close(); err == nil {
-		err = cerr
-	}
+	rs.files.release(f)
 	if err != nil {
 		return err
 	}
@@ -255,13 +280,19 @@ func (rs *restorer) writeBlob(f *file, offset int64, plain []byte) error {
 	return nil
 }
 
+// isZero reports whether p is all zeros.
+func isZero(p []byte) bool {
+	// Comparing p with itself, one byte on, takes one pass without another buffer.
+	return len(p) == 0 || p[0] == 0 && bytes.Equal(p[1:], p[:len(p)-1])
+}
+
 // sparseUnit is the granularity of holes: the block size of common file
 // systems.
 const sparseUnit = 4096
 
 // writeSparse writes plain but for the blocks that are all zero. The file has
 // its full length already, and holes everywhere.
-func writeSparse(file *os.File, offset int64, plain []byte) error {
+func writeSparse(file io.WriterAt, offset int64, plain []byte) error {
 	var zeros [sparseUnit]byte
 	for len(plain) > 0 {
 		hole := 0
@@ -289,18 +320,33 @@ func writeSparse(file *os.File, offset int64, plain []byte) error {
 	return nil
 }
 
+// finishFile gives a file its metadata, and closes it in any case. The first
+// error of the file is returned.
 func (rs *restorer) finishFile(f *file) error {
+	file := rs.files.claim(f)
+	if f.err != nil || f.skipped {
+		if file != nil {
+			file.Close()
+		}
+		return f.err
+	}
 	in, err := rs.dirs.acquire(f.dir)
 	if err != nil {
+		if file != nil {
+			file.Close()
+		}
 		return err
 	}
 	defer rs.dirs.release(f.dir)
-	if err := in.Apply(f.node.Name, f.node, rs.applyOptions()); err != nil {
+	if file == nil {
+		return rs.applyTo(in, f.node)
+	}
+	return in.Finish(file, f.node, rs.apply)
+}
+
+func (rs *restorer) applyTo(in *osmeta.Dir, n *tree.Node) error {
+	if err := in.Apply(n.Name, n, rs.apply); err != nil {
 		return fmt.Errorf("metadata: %w", err)
 	}
 	return nil
-}
-
-func (rs *restorer) applyOptions() *osmeta.ApplyOptions {
-	return &osmeta.ApplyOptions{Owner: rs.owner, SelectXattr: rs.opts.SelectXattr}
 }

@@ -18,7 +18,12 @@ import (
 type Dir struct {
 	*os.Root
 	self *os.File // the directory itself, for calls that os.Root lacks
+	born born
 }
+
+// errReplaced means that something other than a regular file took a file's
+// place while it was being restored.
+var errReplaced = errors.New("is not a regular file any more")
 
 // OpenDir opens the directory at path. A symbolic link at path is followed.
 func OpenDir(path string) (*Dir, error) {
@@ -35,7 +40,7 @@ func newDir(root *os.Root) (*Dir, error) {
 		root.Close()
 		return nil, err
 	}
-	return &Dir{root, self}, nil
+	return &Dir{Root: root, self: self}, nil
 }
 
 // OpenDir opens the directory name in d. A symbolic link is refused.

@@ -5,7 +5,6 @@ package osmeta
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,9 +16,6 @@ func timespec(t time.Time) unix.Timespec {
 	ts, _ := unix.TimeToTimespec(t) // fails only for years that the kernel can't hold
 	return ts
 }
-
-// Preallocate gives a new file its length.
-func Preallocate(f *os.File, size int64) error { return f.Truncate(size) }
 
 // Mknod makes a fifo. Devices differ too much between systems to be restored.
 func (d *Dir) Mknod(name string, n *tree.Node) error {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"strconv"
 	"time"
 
@@ -15,19 +14,6 @@ import (
 
 func timespec(t time.Time) unix.Timespec {
 	return unix.Timespec{Sec: t.Unix(), Nsec: int64(t.Nanosecond())}
-}
-
-// Preallocate gives a new file its length and reserves the space, if the file
-// system can. A full disk shows here, before anything is written.
-func Preallocate(f *os.File, size int64) error {
-	if size == 0 {
-		return nil
-	}
-	err := unix.Fallocate(int(f.Fd()), 0, 0, size)
-	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
-		return f.Truncate(size)
-	}
-	return step("reserve space", err)
 }
 
 // Mknod makes a device or a fifo.
@@ -49,16 +35,45 @@ func (d *Dir) Mknod(name string, n *tree.Node) error {
 	return nil
 }
 
-// xattrPath names an entry for calls that take no directory: the kernel
-// resolves it from the open directory, not from its path.
-func (d *Dir) xattrPath(name string) string {
-	return "/proc/self/fd/" + strconv.Itoa(d.fd()) + "/" + name
+// applyXattrs gives the entry name the attributes of n.
+func (d *Dir) applyXattrs(name string, n *tree.Node, opts *ApplyOptions) error {
+	// The calls take no directory. The kernel resolves this from the open
+	// one, not from its path.
+	path := "/proc/self/fd/" + strconv.Itoa(d.fd()) + "/" + name
+	return applyXattrs(xattrTarget{path: path}, n, opts)
+}
+
+// xattrTarget is an item with extended attributes: an open file or, with a
+// path, an entry that is not followed if it is a link.
+type xattrTarget struct {
+	fd   int
+	path string // empty: fd
+}
+
+func (t xattrTarget) list(buf []byte) (int, error) {
+	if t.path == "" {
+		return unix.Flistxattr(t.fd, buf)
+	}
+	return unix.Llistxattr(t.path, buf)
+}
+
+func (t xattrTarget) set(name string, value []byte) error {
+	if t.path == "" {
+		return unix.Fsetxattr(t.fd, name, value, 0)
+	}
+	return unix.Lsetxattr(t.path, name, value, 0)
+}
+
+func (t xattrTarget) remove(name string) error {
+	if t.path == "" {
+		return unix.Fremovexattr(t.fd, name)
+	}
+	return unix.Lremovexattr(t.path, name)
 }
 
 // applyXattrs sets the attributes of n and removes those that n lacks.
-func (d *Dir) applyXattrs(name string, n *tree.Node, opts *ApplyOptions) error {
-	path := d.xattrPath(name)
-	present, err := listXattrNames(path)
+func applyXattrs(t xattrTarget, n *tree.Node, opts *ApplyOptions) error {
+	present, err := listXattrNames(t)
 	if err != nil {
 		return err
 	}
@@ -68,7 +83,7 @@ func (d *Dir) applyXattrs(name string, n *tree.Node, opts *ApplyOptions) error {
 		if !opts.selects(x.Name) {
 			continue
 		}
-		err := unix.Lsetxattr(path, x.Name, x.Value, 0)
+		err := t.set(x.Name, x.Value)
 		if err != nil && (opts.Owner.root || !errors.Is(err, unix.EPERM)) {
 			errs = append(errs, step(x.Name, err))
 		}
@@ -77,7 +92,7 @@ func (d *Dir) applyXattrs(name string, n *tree.Node, opts *ApplyOptions) error {
 		if !opts.selects(x) {
 			continue
 		}
-		err := unix.Lremovexattr(path, x)
+		err := t.remove(x)
 		if err != nil && !errors.Is(err, unix.ENODATA) && (opts.Owner.root || !errors.Is(err, unix.EPERM)) {
 			errs = append(errs, step("remove "+x, err))
 		}
@@ -94,8 +109,8 @@ func remove(names []string, name string) []string {
 	return names
 }
 
-func listXattrNames(path string) ([]string, error) {
+func listXattrNames(t xattrTarget) ([]string, error) {
 	var space [256]byte
-	names, err := grow(space[:], func(buf []byte) (int, error) { return unix.Llistxattr(path, buf) })
+	names, err := grow(space[:], t.list)
 	return splitNames(names), ignoreUnsupported(err)
 }

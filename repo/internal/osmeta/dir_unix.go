@@ -33,10 +33,7 @@ func (d *Dir) fd() int { return int(d.self.Fd()) }
 func (d *Dir) Apply(name string, n *tree.Node, opts *ApplyOptions) error {
 	var errs []error
 	uid, gid := opts.Owner.owner(n)
-	err := unix.Fchownat(d.fd(), name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW)
-	if err != nil && (opts.Owner.root || !errors.Is(err, unix.EPERM)) {
-		errs = append(errs, step("owner", err))
-	}
+	errs = append(errs, opts.ownerError(unix.Fchownat(d.fd(), name, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW)))
 	if err := d.applyXattrs(name, n, opts); err != nil {
 		errs = append(errs, step("extended attributes", err))
 	}
@@ -51,6 +48,14 @@ func (d *Dir) Apply(name string, n *tree.Node, opts *ApplyOptions) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// ownerError leaves out that the process has no right to change owners.
+func (o *ApplyOptions) ownerError(err error) error {
+	if !o.Owner.root && errors.Is(err, unix.EPERM) {
+		return nil
+	}
+	return step("owner", err)
 }
 
 // LinkTo makes name in the directory to a further name of d's entry from.

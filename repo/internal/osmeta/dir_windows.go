@@ -15,9 +15,6 @@ const NoFollow = 0
 // LinkCount returns 1: the number of names is not part of what Lstat tells.
 func LinkCount(fs.FileInfo) uint64 { return 1 }
 
-// Preallocate gives a new file its length.
-func Preallocate(f *os.File, size int64) error { return f.Truncate(size) }
-
 // Apply sets times and the read-only bit. Owners and access lists of other
 // systems mean nothing here; an item with Windows' own says that they are
 // not restored.
