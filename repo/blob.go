@@ -46,8 +46,8 @@ func (p scratchPool) put(s *scratch) {
 	}
 }
 
-// LoadBlob returns the content of a blob, in buf's memory if its capacity
-// suffices. Every place where the blob is stored is tried, and all of them
+// LoadBlob returns the content of a blob, in buf's memory if its capacity,
+// all of which may be overwritten, suffices. Every place where the blob is stored is tried, and all of them
 // once more, before the error is a [*CorruptError] or what the backend said.
 // A blob that the index does not know is a [*MissingBlobError].
 func (r *Repo) LoadBlob(ctx context.Context, h index.BlobHandle, buf []byte) ([]byte, error) {
