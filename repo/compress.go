@@ -145,18 +145,24 @@ func (p *encoderPool) get() (*zstd.Encoder, error) {
 
 func (p *encoderPool) put(enc *zstd.Encoder) { p.free.Put(enc) }
 
+// decodeSpare is room behind the content in bytes. With it the decoder copies
+// whole blocks of 16 or 32 bytes, also at the content's end, where otherwise
+// all of a small blob goes the slow way.
+const decodeSpare = 32
+
 // decompress returns the content of frame, which must be exactly size bytes,
-// in dst's memory if its capacity suffices. A frame that holds more fails
-// without more memory being used.
+// in dst's memory if its capacity suffices. Up to decodeSpare bytes behind it
+// are overwritten too, as far as dst's capacity goes. A frame that holds more
+// fails without more memory being used.
 func (c *compressor) decompress(dst, frame []byte, size int) ([]byte, error) {
 	dec, err := c.blobDecoder()
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
 	if cap(dst) < size {
-		dst = make([]byte, 0, size)
+		dst = make([]byte, 0, size+decodeSpare)
 	}
-	out, err := dec.DecodeAll(frame, dst[:0:size])
+	out, err := dec.DecodeAll(frame, dst[:0:min(cap(dst), size+decodeSpare)])
 	if err != nil {
 		return nil, fmt.Errorf("zstd: %w", err)
 	}
