@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/garner-backup/garner/bench/limit"
 	"github.com/garner-backup/garner/bench/measure"
 	"github.com/garner-backup/garner/bench/report"
 	"github.com/garner-backup/garner/bench/scenario"
@@ -315,6 +316,14 @@ func TestGarner(t *testing.T) {
 	for _, op := range scenario.Operations() {
 		if len(rep.Line("src", op, "garner").Samples) != 1 && op != "mount" && op != "ls-cold" {
 			t.Errorf("%s was not measured", op)
+		}
+	}
+	if len(rep.Limits) != 1 || len(rep.Limits[0].Primitives) != len(limit.Primitives()) {
+		t.Fatalf("limits %+v, notes %v", rep.Limits, rep.Notes)
+	}
+	for _, op := range []string{"backup1", "ls", "backup2", "backup3", "check", "checkdata", "restore", "copy", "prune"} {
+		if !(rep.Limits[0].Seconds[op] > 0) {
+			t.Errorf("%s has no limit", op)
 		}
 	}
 	for group, ops := range map[string][]string{"snapshots": {"snapshots", "check"}, "blobs": {"ls-cold", "ls"}} {

@@ -38,6 +38,7 @@ type runOptions struct {
 	keep       bool
 	syscalls   bool
 	noSync     bool
+	noLimits   bool
 	stderr     io.Writer
 }
 
@@ -80,6 +81,7 @@ func newRunCommand(stderr io.Writer) *cobra.Command {
 	f.StringVar(&o.dir, "dir", filepath.Join(os.TempDir(), "garner-bench"), "work in the folder `DIR`; its file system is what is measured")
 	f.StringVar(&o.out, "out", "bench-results", "write the report into the folder `DIR`")
 	f.BoolVar(&o.keep, "keep", false, "keep repositories and restored files")
+	f.BoolVar(&o.noLimits, "no-limits", false, "do not measure how fast this machine could be at all")
 	f.BoolVar(&o.noSync, "no-sync", false, "do not have the system write everything out before each operation; for trials, as the figures suffer")
 	f.BoolVar(&o.syscalls, "syscalls", false, "count system calls too, with strace, in one more run")
 	return cmd
@@ -133,7 +135,7 @@ func (o *runOptions) config() (*scenario.Config, error) {
 		return nil, err
 	}
 	c := &scenario.Config{
-		Operations: o.operations, Scale: o.scale, Seed: o.seed, Runs: o.runs, Blobs: o.blobs, Snapshots: o.snapshots, NoSync: o.noSync,
+		Operations: o.operations, Scale: o.scale, Seed: o.seed, Runs: o.runs, Blobs: o.blobs, Snapshots: o.snapshots, NoSync: o.noSync, NoLimits: o.noLimits,
 		CorpusDir: filepath.Join(o.dir, "corpora"), Path: os.Getenv("PATH"),
 		Log: func(format string, args ...any) { fmt.Fprintf(o.stderr, format, args...) },
 	}

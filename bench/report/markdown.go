@@ -89,7 +89,7 @@ type column struct {
 	cell func(l, first *Line) string
 }
 
-func columns() []column {
+func (d *document) columns() []column {
 	return []column{
 		{"n", func(l, _ *Line) string { return fmt.Sprint(len(l.Samples)) }},
 		{"wall s", func(l, _ *Line) string {
@@ -97,6 +97,20 @@ func columns() []column {
 			return fmt.Sprintf("%s (%s..%s)", seconds(s.Median), seconds(s.Min), seconds(s.Max))
 		}},
 		{"ratio", func(l, first *Line) string { return ratio(l, first, wall) }},
+		{"limit s", func(l, _ *Line) string {
+			limit, ok := d.r.limit(l)
+			if !ok {
+				return ""
+			}
+			return seconds(limit)
+		}},
+		{"x limit", func(l, _ *Line) string {
+			limit, ok := d.r.limit(l)
+			if !ok || d.r.kind(l.Peer) != "garner" {
+				return ""
+			}
+			return fmt.Sprintf("%.2f", spread(l.Samples, wall).Median/limit)
+		}},
 		{"CPU s", func(l, _ *Line) string { return seconds(spread(l.Samples, cpu).Median) }},
 		{"ratio", func(l, first *Line) string { return ratio(l, first, cpu) }},
 		{"peak MiB", func(l, _ *Line) string { return mebibytes(spread(l.Samples, rss).Median, 0) }},
@@ -161,7 +175,7 @@ func (d *document) group(group, plot string) {
 		d.printf("![wall time on %s, as a ratio to %s](%s)\n\n", group, r.Peers[0].Name, plot)
 	}
 	rows, used := d.rows(group)
-	cols := columns()
+	cols := d.columns()
 	d.printf("| operation | peer |")
 	for i, c := range cols {
 		if used[i] {
@@ -178,12 +192,13 @@ func (d *document) group(group, plot string) {
 		}
 		d.printf("\n")
 	}
+	d.primitives(group)
 }
 
 // rows returns the cells of a group's table, and which of the columns have
 // something in them.
 func (d *document) rows(group string) ([][]string, []bool) {
-	cols := columns()
+	cols := d.columns()
 	used := make([]bool, len(cols))
 	var rows [][]string
 	for _, op := range d.r.operations(group) {

@@ -35,6 +35,8 @@ type Report struct {
 	Peers   []Peer          `json:"peers"`
 	Corpora []Corpus        `json:"corpora"`
 	Lines   []Line          `json:"lines"`
+	// Limits are how fast this machine could be at all; older reports have none.
+	Limits []Limits `json:"limits,omitempty"`
 	// Notes say what was left out, and why.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -69,6 +71,21 @@ type Line struct {
 	// Syscalls is how many calls to the kernel one more run made, which is not
 	// among the samples; 0 if nobody counted.
 	Syscalls int64 `json:"syscalls,omitempty"`
+}
+
+// Limits is how fast the operations of a group could be.
+type Limits struct {
+	Group      string      `json:"group"`
+	Primitives []Primitive `json:"primitives"`
+	// Seconds are by operation; those without a sensible bound are not there.
+	Seconds map[string]float64 `json:"seconds"`
+}
+
+// Primitive is something that operations consist of, on one core.
+type Primitive struct {
+	Name  string  `json:"name"`
+	Unit  string  `json:"unit"`
+	Speed float64 `json:"speed"` // units per second
 }
 
 // Sample is one run. Times are in seconds, sizes in bytes.
@@ -175,6 +192,9 @@ func (r *Report) valid() error {
 		}
 		peers[p.Name] = true
 	}
+	if err := r.validLimits(); err != nil {
+		return err
+	}
 	for _, l := range r.Lines {
 		k := key{l.Group, l.Operation, l.Peer}
 		where := fmt.Sprintf("line %s, %s, %s", l.Group, l.Operation, l.Peer)
@@ -194,6 +214,28 @@ func (r *Report) valid() error {
 			}
 		}
 		seen[k] = true
+	}
+	return nil
+}
+
+func (r *Report) validLimits() error {
+	seen := make(map[string]bool)
+	positive := func(x float64) bool { return x > 0 && !math.IsInf(x, 0) }
+	for _, l := range r.Limits {
+		if seen[l.Group] {
+			return fmt.Errorf("limits of %s: they are there twice", l.Group)
+		}
+		seen[l.Group] = true
+		for _, p := range l.Primitives {
+			if !positive(p.Speed) {
+				return fmt.Errorf("limits of %s: %s can't have that speed", l.Group, p.Name)
+			}
+		}
+		for op, s := range l.Seconds {
+			if !positive(s) {
+				return fmt.Errorf("limits of %s: %s can't take that time", l.Group, op)
+			}
+		}
 	}
 	return nil
 }

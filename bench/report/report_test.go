@@ -41,6 +41,11 @@ func sample(factor float64) *report.Report {
 	for i, w := range slow {
 		fast[i] = w * factor
 	}
+	r.Limits = []report.Limits{{
+		Group:      "src",
+		Primitives: []report.Primitive{{Name: "open", Unit: "files", Speed: 123456.7}, {Name: "hash", Unit: "bytes", Speed: 2000 << 20}, {Name: "derive", Unit: "keys", Speed: 2.5}},
+		Seconds:    map[string]float64{"backup1": 4, "ls": 0.41},
+	}}
 	add("src", "backup1", "restic", slow, 200<<20, 50<<20, 1000)
 	add("src", "backup1", "new", fast, 200<<20, 49<<20, 900)
 	add("src", "ls", "restic", []float64{0.5, 0.61, 0.55, 0.7, 0.52}, 0, 0, 0)
@@ -117,6 +122,9 @@ func TestReadRefuses(t *testing.T) {
 		"a peer twice":    `{"format":1,"peers":[{"name":"a"},{"name":"a"}]}`,
 		"no samples":      `{"format":1,"peers":[{"name":"a"}],"lines":[{"group":"src","peer":"a"}]}`,
 		"no time":         `{"format":1,"peers":[{"name":"a"}],"lines":[{"group":"src","peer":"a","samples":[{"wall":0}]}]}`,
+		"limits twice":    `{"format":1,"limits":[{"group":"a"},{"group":"a"}]}`,
+		"no limit":        `{"format":1,"limits":[{"group":"a","seconds":{"ls":0}}]}`,
+		"no speed":        `{"format":1,"limits":[{"group":"a","primitives":[{"name":"hash","speed":-1}]}]}`,
 		"negative":        `{"format":1,"peers":[{"name":"a"}],"lines":[{"group":"src","peer":"a","samples":[{"wall":1,"rss":-1}]}]}`,
 	} {
 		if _, err := report.Read(strings.NewReader(doc)); err == nil {

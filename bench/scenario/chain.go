@@ -57,6 +57,10 @@ func (s *session) corpus(ctx context.Context, name string) error {
 	s.enter(name, "At scale 1: "+corpus.About(name), c)
 	s.keep(c)
 	defer func() { s.keeps = false }()
+	if err := s.beginBounds(ctx, c); err != nil {
+		return err
+	}
+	defer s.endBounds()
 	return s.rounds(func(n int) error { return s.life(ctx, n, c) })
 }
 
@@ -108,6 +112,9 @@ func (s *session) life(ctx context.Context, n int, c *corpus.Corpus) (err error)
 		}
 		if st.changed && changed == nil {
 			if changed, err = c.Change(); err != nil {
+				return err
+			}
+			if err := s.bounds.changed(ctx, s); err != nil {
 				return err
 			}
 		}
@@ -176,8 +183,10 @@ func (s *session) before(ctx context.Context, st step, l *lane) error {
 func (s *session) after(ctx context.Context, st step, l *lane, c *corpus.Corpus) error {
 	switch st.op {
 	case peer.Init:
+		s.bounds.key(ctx, s, l)
 		return s.do(ctx, l, peer.Attach)
 	case peer.Backup:
+		s.bounds.stored(ctx, s, l)
 		return s.latest(ctx, l)
 	case peer.Find:
 		fi, err := os.Stat(s.runner.Stdout())

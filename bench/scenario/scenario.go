@@ -38,6 +38,7 @@ type Config struct {
 	Scale      float64
 	Seed       uint64
 	Runs       int
+	NoLimits   bool // do not measure how fast this machine could be at all
 	NoSync     bool // do not have the system write everything out before each operation
 	Blobs      int  // in the index of the scenario "blobs"
 	Snapshots  int  // in the repository of the scenario "snapshots"
@@ -64,6 +65,8 @@ type session struct {
 	rep    *report.Report
 	// counting is during runs in which calls are counted, and no time.
 	counting bool
+	// bounds gathers what limits the corpus at hand; nil if nobody asks.
+	bounds *bounds
 	// keeps says that what a run left is removed after all runs only.
 	keeps bool
 	kept  int // how many sets of lanes have been kept
