@@ -25,11 +25,10 @@ const (
 // sample is a part of the corpus, as a backup sees it.
 type sample struct {
 	table  *chunk.Table
-	pieces [][]byte // whole files, and stretches of large ones
-	chunks [][]byte // where a backup cuts the pieces
-	bytes  int64    // of all pieces, and so of all chunks
+	chunks [][]byte // as a backup cuts files, and stretches of large ones
+	bytes  int64    // of all chunks
 	ids    []crypto.ID
-	joined []byte // the pieces, one behind the other
+	joined []byte // the chunks, one behind the other
 	ends   []int
 	buf    []byte
 	// key and encoders are as in a backup.
@@ -76,7 +75,8 @@ func takeSample(t *Tree) (*sample, error) {
 // samplePol is an irreducible polynomial of degree 53, as repositories have.
 const samplePol chunk.Pol = 0x3DA3358B4DC173
 
-// read adds a stretch to the sample, unless it is but a hole.
+// read cuts a stretch and adds its chunks to the sample, but for those of
+// zeros: they are holes, which are not read, and anything is fast with them.
 func (m *sample) read(path string, offset, size int64) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -87,14 +87,12 @@ func (m *sample) read(path string, offset, size int64) error {
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	if len(p) > chunk.DefaultMinSize && zero(p) {
-		return nil
-	}
-	m.pieces = append(m.pieces, p)
-	m.bytes += size
 	from := 0
 	for _, end := range m.table.NewCutter().Cuts(nil, p, true) {
-		m.chunks = append(m.chunks, p[from:end])
+		if c := p[from:end]; !zero(c) {
+			m.chunks = append(m.chunks, c)
+			m.bytes += int64(len(c))
+		}
 		from = end
 	}
 	return nil
@@ -124,7 +122,7 @@ func (m *sample) prepare() (err error) {
 	if m.decoder, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1)); err != nil {
 		return err
 	}
-	m.joined = bytes.Join(m.pieces, nil)
+	m.joined = bytes.Join(m.chunks, nil)
 	m.ids = make([]crypto.ID, len(m.chunks))
 	for _, c := range m.chunks {
 		frame := m.encoder(c).EncodeAll(c, nil)
@@ -156,7 +154,7 @@ func (m *sample) passes() iter.Seq2[Primitive, pass] {
 	}
 }
 
-// cut looks at all pieces as one file: in one that is no longer than the
+// cut looks at all chunks as one file: in one that is no longer than the
 // smallest chunk there is nothing to look at.
 func (m *sample) cut() (int64, error) {
 	m.ends = m.table.NewCutter().Cuts(m.ends[:0], m.joined, true)
