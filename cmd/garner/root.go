@@ -150,7 +150,7 @@ Exit status is 130 if the command was interrupted.`
 
 // gcPercent is by how many percent the heap grows between two collections:
 // most of it is buffers that are used again, so collecting costs little.
-const gcPercent = 50
+const gcPercent = 20
 
 // tune sets the collector unless the user did.
 func tune(app *cli.App) {
