@@ -100,6 +100,9 @@ func (r *Repo) Write(ctx context.Context, fn func(ctx context.Context, w *Writer
 		w.packers[t].held = make(chan struct{}, held)
 	}
 	err := fn(ctx, w)
+	if err == nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // of a blob whose error fn did not heed
+	}
 	if err == nil {
 		err = w.flushPacks()
 	}
@@ -298,6 +301,10 @@ func (p *packer) add(w *Writer, b index.Blob, sealed []byte) (filled bool, err e
 			}
 		}
 		if err := slot.b.Add(b, sealed); err != nil {
+			// Its other blobs are lost, so the operation must end.
+			slot.b.Close()
+			slot.b = nil
+			p.release()
 			return err
 		}
 		if slot.b.Size() >= int64(w.repo.opts.PackSize) || slot.b.Full() {
@@ -306,6 +313,9 @@ func (p *packer) add(w *Writer, b index.Blob, sealed []byte) (filled bool, err e
 		}
 		return nil
 	}()
+	if err != nil {
+		w.cancel(err)
+	}
 	for _, f := range full {
 		w.upload(b.Type, f, p.release)
 	}
@@ -323,6 +333,14 @@ func (p *packer) newBuilder(w *Writer) (*pack.Builder, error) {
 	case <-w.ctx.Done():
 		return nil, context.Cause(w.ctx)
 	}
+	b, err := w.makeBuilder()
+	if err != nil {
+		p.release()
+	}
+	return b, err
+}
+
+func (w *Writer) makeBuilder() (*pack.Builder, error) {
 	if w.spooler != nil {
 		s, err := w.spooler.Spool()
 		if err == nil {

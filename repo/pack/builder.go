@@ -22,6 +22,7 @@ type Builder struct {
 	key   *crypto.Key
 	blobs []index.Blob
 	size  int64 // bytes of blobs so far
+	err   error // of a write: what is in the pack is not what was added; it is of no use
 
 	mem   slabs  // the pack, unless there is a file
 	added uint32 // CRC-32C of what was written to mem
@@ -72,17 +73,28 @@ func NewSpoolBuilder(key *crypto.Key, s backend.Spool) *Builder {
 }
 
 // Add appends a sealed blob. Of b only handle and UncompressedLength count;
-// the rest follows from sealed, which Add copies.
+// the rest follows from sealed, which Add copies. After an error the Builder is
+// of no use, and says so.
 func (b *Builder) Add(blob index.Blob, sealed []byte) error {
-	if err := b.begin(blob, int64(len(sealed))); err != nil {
-		return err
+	if b.err != nil {
+		return b.err
 	}
-	return b.write(sealed)
+	if b.err = b.begin(blob, int64(len(sealed))); b.err == nil {
+		b.err = b.write(sealed)
+	}
+	return b.err
 }
 
 // AddStream appends a sealed blob that write produces piece by piece. After
 // an error the Builder is of no use.
 func (b *Builder) AddStream(blob index.Blob, write func(w io.Writer) error) error {
+	if b.err == nil {
+		b.err = b.addStream(blob, write)
+	}
+	return b.err
+}
+
+func (b *Builder) addStream(blob index.Blob, write func(w io.Writer) error) error {
 	if err := b.begin(blob, 0); err != nil {
 		return err
 	}
@@ -157,9 +169,11 @@ const bufferSize = 64 << 10
 
 // flush brings the file up to date.
 func (b *Builder) flush() error {
-	err := b.writeFile(b.buf)
+	if b.err == nil {
+		b.err = b.writeFile(b.buf)
+	}
 	b.buf = b.buf[:0]
-	return err
+	return b.err
 }
 
 func (b *Builder) writeFile(p []byte) error {
@@ -187,6 +201,9 @@ func (b *Builder) Full() bool { return len(b.blobs) >= MaxBlobs }
 // Merge moves the blobs of other behind those of b. After an error neither is
 // of use.
 func (b *Builder) Merge(other *Builder) error {
+	if other.err != nil {
+		return other.err
+	}
 	if other.file == nil && other.mem.sum() != other.added {
 		return errChanged
 	}
@@ -229,6 +246,9 @@ type Pack struct {
 // Finish appends the header and returns the pack. The Builder must not be
 // used after that but for Close, and Close not before the pack is stored.
 func (b *Builder) Finish() (*Pack, error) {
+	if b.err != nil {
+		return nil, b.err
+	}
 	if b.Empty() {
 		return nil, errors.New("pack without blobs")
 	}
@@ -255,6 +275,9 @@ func (b *Builder) Finish() (*Pack, error) {
 	}
 	p.ID = crypto.ID(b.sum.Sum(nil))
 	if content, ok := b.file.(backend.Spool); ok {
+		if have, want := content.Size(), b.size+int64(len(header)); have != want {
+			return nil, fmt.Errorf("a pack has %d bytes where %d were written", have, want)
+		}
 		p.Content = content
 	} else {
 		p.Content = io.NewSectionReader(b.file, 0, b.size+int64(len(header)))

@@ -87,9 +87,9 @@ func (b *Backend) Connections() int { return b.connections }
 // most are, far less.
 func (b *Backend) RequestCost() int { return 64 << 10 }
 
-// ListsCoherently implements backend.Lister: the directory is on a disk of
-// this machine, where a name that was made is there for all programs.
-func (b *Backend) ListsCoherently() bool { return onDisk(b.path) }
+// ListsCoherently implements backend.Lister: the folder of locks is on a disk
+// of this machine, where a name that was made is there for all programs.
+func (b *Backend) ListsCoherently() bool { return onDisk(filepath.Join(b.path, "locks")) }
 
 // Close implements backend.Backend.
 func (b *Backend) Close() error { return nil }
@@ -156,10 +156,7 @@ func permanent(err error) error {
 // Save implements backend.Backend.
 func (b *Backend) Save(ctx context.Context, h backend.Handle, content backend.Content) error {
 	if s, ok := content.(*spool); ok && s.of == b {
-		err := b.save(ctx, h, content, func(path string, _ durable.Content, modes durable.Modes) error {
-			return b.sys.WriteUnnamed(path, s.f, modes)
-		})
-		if !errors.Is(err, errors.ErrUnsupported) {
+		if err := b.saveSpool(ctx, h, s); !errors.Is(err, errors.ErrUnsupported) {
 			return err
 		}
 	}

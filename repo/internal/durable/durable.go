@@ -38,6 +38,7 @@ type System struct {
 	Create  func(path string, perm fs.FileMode) (File, error) // exclusively, for writing
 	Publish func(from, to string) error                       // rename; fails with fs.ErrExist
 	Link    func(f *os.File, to string) error                 // names a file without one; fails with fs.ErrExist
+	Sync    func(f *os.File) error                            // of a file without a name, or that had none
 	Replace func(from, to string) error                       // rename over what is there
 	Remove  func(path string) error
 	Chmod   func(path string, mode fs.FileMode) error
@@ -59,6 +60,7 @@ func OS() *System {
 		},
 		Publish: publish,
 		Link:    link,
+		Sync:    func(f *os.File) error { return f.Sync() },
 		Replace: os.Rename,
 		Remove:  os.Remove,
 		Chmod:   os.Chmod,
@@ -82,12 +84,22 @@ func (s *System) Overwrite(path string, content Content, modes Modes) error {
 	return s.write(path, content, modes, s.Replace)
 }
 
-// WriteUnnamed stores what was written to f, which [Unnamed] has made on the
-// file system of path, at path. The order of steps is that of Write, but for
-// the mode, which is set before the name. Its errors are those of Write, and
-// one that matches errors.ErrUnsupported if the file can't be given a name.
-func (s *System) WriteUnnamed(path string, f *os.File, modes Modes) error {
-	if err := ignoring(f.Sync(), syscall.ENOTSUP, syscall.ENOTTY); err != nil {
+// WriteUnnamed stores what was written to f, size bytes, which [Unnamed] has
+// made on the file system of path, at path. The order of steps is that of
+// Write, but for the mode, which is set before the name, and that the file is
+// synced again when it has one: btrfs takes down nothing of a file without.
+// Its errors are those of Write, and one that matches errors.ErrUnsupported if
+// the file can't be given a name. After any other error f is of no use: the
+// system tells of lost bytes once, and a second attempt would seem to succeed.
+func (s *System) WriteUnnamed(path string, f *os.File, size int64, modes Modes) error {
+	info, err := f.Stat()
+	if err == nil && info.Size() != size {
+		err = fmt.Errorf("%s has %d bytes where %d were written", path, info.Size(), size)
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.syncOpen(f); err != nil {
 		return err
 	}
 	if err := ignoring(f.Chmod(modes.Final), syscall.EPERM, syscall.ENOTSUP); err != nil {
@@ -96,7 +108,14 @@ func (s *System) WriteUnnamed(path string, f *os.File, modes Modes) error {
 	if err := s.Link(f, path); err != nil {
 		return err
 	}
+	if err := s.syncOpen(f); err != nil {
+		return err
+	}
 	return s.SyncFolder(filepath.Dir(path))
+}
+
+func (s *System) syncOpen(f *os.File) error {
+	return ignoring(s.Sync(f), syscall.ENOTSUP, syscall.ENOTTY)
 }
 
 func (s *System) write(path string, content Content, modes Modes, publish func(from, to string) error) (err error) {

@@ -67,6 +67,9 @@ func (r *recorder) system() *durable.System {
 		}
 		return &recordedFile{f, r}, nil
 	}
+	wrapped.Sync = func(f *os.File) error {
+		return r.step("sync open", func() error { return sys.Sync(f) })
+	}
 	wrapped.Link = func(f *os.File, to string) error {
 		return r.step("link", func() error { return sys.Link(f, to) })
 	}
@@ -178,11 +181,11 @@ func TestUnnamedFilesAreStoredWithoutACopy(t *testing.T) {
 		}
 		return f
 	}
-	for _, failAt := range []string{"link", "sync folder"} {
+	for _, failAt := range []string{"sync open", "link", "sync folder"} {
 		for _, after := range []bool{false, true} {
 			r := &recorder{failAt: failAt, after: after}
 			f := filled()
-			if err := r.system().WriteUnnamed(path, f, modes); !errors.Is(err, errStep) {
+			if err := r.system().WriteUnnamed(path, f, 7, modes); !errors.Is(err, errStep) {
 				t.Errorf("%s fails: %v", failAt, err)
 			}
 			f.Close()
@@ -196,21 +199,24 @@ func TestUnnamedFilesAreStoredWithoutACopy(t *testing.T) {
 	r := new(recorder)
 	f := filled()
 	defer f.Close()
-	if err := r.system().WriteUnnamed(path, f, modes); err != nil {
+	if err := r.system().WriteUnnamed(path, f, 7, modes); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := r.steps, []string{"link", "sync folder"}; !slices.Equal(got, want) {
+	if got, want := r.steps, []string{"sync open", "link", "sync open", "sync folder"}; !slices.Equal(got, want) {
 		t.Errorf("steps %q, want %q", got, want)
 	}
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm() != modes.Final || info.Size() != 7 {
 		t.Errorf("%v, %v", info, err)
 	}
-	if err := durable.OS().WriteUnnamed(path, filled(), modes); !errors.Is(err, fs.ErrExist) {
+	if err := durable.OS().WriteUnnamed(path, filled(), 7, modes); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("a name that is taken: %v", err)
 	}
-	if err := durable.OS().WriteUnnamed(filepath.Join(dir, "no", "such"), filled(), modes); !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.OS().WriteUnnamed(filepath.Join(dir, "no", "such"), filled(), 7, modes); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a folder that is not there: %v", err)
+	}
+	if err := durable.OS().WriteUnnamed(filepath.Join(dir, "short"), filled(), 8, modes); err == nil {
+		t.Error("a file that is too short was stored")
 	}
 	if names, _ := os.ReadDir(dir); len(names) != 1 {
 		t.Errorf("%d files are left", len(names))
