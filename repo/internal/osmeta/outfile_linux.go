@@ -78,7 +78,7 @@ func (d *Dir) OpenForUpdate(name string) (*OutFile, error) {
 	if err := tree.CheckName(name); err != nil {
 		return nil, err
 	}
-	fd, err := openAt(d.fd(), name, unix.O_WRONLY, 0)
+	fd, err := openAt(d.fd(), name, unix.O_WRONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +108,15 @@ func openAt(dir int, name string, flags int, mode uint32) (int, error) {
 	}
 }
 
+// again repeats a call that a signal interrupts.
+func again(call func() error) error {
+	for {
+		if err := call(); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
 func (f *OutFile) fail(op string, err error) error {
 	return &fs.PathError{Op: op, Path: f.name, Err: err}
 }
@@ -123,7 +132,7 @@ func (f *OutFile) Size() (int64, error) {
 
 // Truncate sets the length of the file, in bytes.
 func (f *OutFile) Truncate(size int64) error {
-	if err := unix.Ftruncate(f.fd, size); err != nil {
+	if err := again(func() error { return unix.Ftruncate(f.fd, size) }); err != nil {
 		return f.fail("truncate", err)
 	}
 	return nil
@@ -135,7 +144,7 @@ func (f *OutFile) Preallocate(size int64) error {
 	if size == 0 {
 		return nil
 	}
-	err := unix.Fallocate(f.fd, 0, 0, size)
+	err := again(func() error { return unix.Fallocate(f.fd, 0, 0, size) })
 	if errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EINVAL) {
 		return f.Truncate(size)
 	}
