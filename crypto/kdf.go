@@ -22,6 +22,13 @@ type KDFParams struct {
 	P int // how often the work is repeated
 }
 
+// Limits of the products that memory and time grow with, 128 bytes each. Keys
+// of restic are at about r*p = 40 and N*r*p = 2^20.
+const (
+	maxLanes = 1 << 19
+	maxWork  = 1 << 33
+)
+
 // validate refuses what scrypt can't compute and what would take more memory
 // than 2 GiB, so that a hostile key file can't exhaust the machine.
 func (p KDFParams) validate() error {
@@ -32,6 +39,10 @@ func (p KDFParams) validate() error {
 		return fmt.Errorf("invalid scrypt parameters r=%d, p=%d: want at least 1 each and a product below 2^30", p.R, p.P)
 	case p.N > (1<<31-1)/128/p.R:
 		return fmt.Errorf("invalid scrypt parameters N=%d, r=%d: more than 2 GiB of memory", p.N, p.R)
+	case p.R*p.P > maxLanes:
+		return fmt.Errorf("invalid scrypt parameters r=%d, p=%d: more than 64 MiB of memory for lanes", p.R, p.P)
+	case int64(p.N)*int64(p.R)*int64(p.P) > maxWork:
+		return fmt.Errorf("invalid scrypt parameters N=%d, r=%d, p=%d: a derivation would take hours", p.N, p.R, p.P)
 	}
 	return nil
 }
