@@ -95,6 +95,7 @@ type dirContent struct {
 // saveDir stores the entries of a folder and then its tree. An error that is
 // not a *repoError means that the folder can't be read.
 func (a *archiver) saveDir(ctx context.Context, d source.Folder, path *dirPath, parent crypto.ID) (dirContent, error) {
+	begun := time.Now()
 	names, err := d.Names()
 	if err != nil {
 		return dirContent{}, err
@@ -104,6 +105,7 @@ func (a *archiver) saveDir(ctx context.Context, d source.Folder, path *dirPath, 
 		return content, err
 	}
 	f := &folder{Folder: d, path: path, subs: subs, old: a.openOld(ctx, path, parent), builder: a.repo.NewTreeBuilder()}
+	f.look.begun = begun
 	defer f.old.close()
 	defer f.builder.Close()
 	if err := a.saveEntries(ctx, f, names); err != nil {

@@ -20,11 +20,12 @@ type appearance struct {
 	text       []byte // describes the nodes
 	subtrees   []crypto.ID
 	blobs      []index.Prefix
-	incomplete bool // some entry could not be read, or not in full
+	newest     time.Time // change time
+	incomplete bool      // some entry could not be read, or not in full
 }
 
 func (l *appearance) reset() {
-	l.text, l.subtrees, l.blobs, l.incomplete = l.text[:0], l.subtrees[:0], l.blobs[:0], false
+	l.text, l.subtrees, l.blobs, l.newest, l.incomplete = l.text[:0], l.subtrees[:0], l.blobs[:0], time.Time{}, false
 }
 
 // join adds how the entries that follow look.
@@ -32,12 +33,14 @@ func (l *appearance) join(next *appearance) {
 	l.text = append(l.text, next.text...)
 	l.subtrees = append(l.subtrees, next.subtrees...)
 	l.blobs = append(l.blobs, next.blobs...)
+	l.newest = later(l.newest, next.newest)
 	l.incomplete = l.incomplete || next.incomplete
 }
 
 // add enters a node that goes into the tree.
 func (l *appearance) add(n *tree.Node) {
 	l.text = describe(l.text, n)
+	l.newest = later(l.newest, n.ChangeTime)
 	if n.Type == tree.TypeDir {
 		l.subtrees = append(l.subtrees, n.Subtree)
 	}
@@ -67,7 +70,19 @@ func describe(dst []byte, n *tree.Node) []byte {
 type folderLook struct {
 	sums       []byte // of the batches' texts
 	record     foldercache.Record
+	begun      time.Time // when the first look was taken
+	newest     time.Time // change time of an entry
 	incomplete bool
+}
+
+// tick is longer than it takes the kernel's clock for change times to move on.
+const tick = 20 * time.Millisecond
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // add enters the next batch.
@@ -76,6 +91,7 @@ func (f *folderLook) add(l *appearance) {
 	f.sums = append(f.sums, sum[:]...)
 	f.record.Subtrees = append(f.record.Subtrees, l.subtrees...)
 	f.record.Blobs = append(f.record.Blobs, l.blobs...)
+	f.newest = later(f.newest, l.newest)
 	f.incomplete = f.incomplete || l.incomplete
 }
 
@@ -85,9 +101,10 @@ func fingerprint(sums []byte) foldercache.Fingerprint {
 }
 
 // remember takes down how a folder looks whose tree was saved, unless
-// something is missing from it: that is to be tried again.
+// something is missing from it, which is to be tried again, or an entry changed
+// just now: a further change could have the same time.
 func (a *archiver) remember(id crypto.ID, f *folderLook) {
-	if a.folders == nil || f.incomplete {
+	if a.folders == nil || f.incomplete || f.newest.After(f.begun.Add(-tick)) {
 		return
 	}
 	f.record.Entries = fingerprint(f.sums)
@@ -183,7 +200,7 @@ func (a *archiver) saveUnchanged(ctx context.Context, d source.Folder, path *dir
 	content dirContent, subs map[string]dirContent, err error) {
 	surveyor, ok := d.(source.Surveyor)
 	var record foldercache.Record
-	if !ok || a.folders == nil || parent == noTree || !a.folders.Lookup(parent, &record) || !a.holds(parent, record.Blobs) {
+	if !ok || a.folders == nil || parent == noTree || !surveyor.ChangeTimesTell() || !a.folders.Lookup(parent, &record) || !a.holds(parent, record.Blobs) {
 		return dirContent{}, nil, nil
 	}
 	s := a.survey(ctx, surveyor, names)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,8 +35,26 @@ type counted struct {
 	finished map[string]int
 }
 
+// folderOf counts in folders that can be surveyed. Those on the way to the
+// target can't.
 func (c *counted) folderOf(d source.Folder) source.Folder {
-	return &countedFolder{d, d.(source.Surveyor), c}
+	if s, ok := d.(source.Surveyor); ok {
+		return &countedFolder{d, s, c}
+	}
+	return &passedFolder{d, c}
+}
+
+type passedFolder struct {
+	source.Folder
+	c *counted
+}
+
+func (d *passedFolder) OpenFolder(name string) (source.Folder, error) {
+	sub, err := d.Folder.OpenFolder(name)
+	if err != nil {
+		return nil, err
+	}
+	return d.c.folderOf(sub), nil
 }
 
 // countingSource is the Source that counts.
@@ -186,7 +205,7 @@ func makeFolders(t *testing.T, dir string) {
 
 // settleTimes lets a change be told by times from what came before: they are
 // as coarse as the kernel's clock tick.
-func settleTimes() { time.Sleep(15 * time.Millisecond) }
+func settleTimes() { time.Sleep(30 * time.Millisecond) }
 
 // TestRememberedFoldersGiveTheSameTrees changes a folder at random, and
 // compares what a backup that remembers makes of it with one that does not.
@@ -268,20 +287,20 @@ func again(t *testing.T, r *repo.Repo, src *counted, opts *backup.Options) (*bac
 
 func TestUnchangedFoldersAreNotLookedAtInFull(t *testing.T) {
 	_, r, src, cache, parent := rememberedRepo(t)
-	var items int
+	var items atomic.Int64
 	res, looked := again(t, r, src, &backup.Options{Parent: parent, Folders: foldercache.Open(cache, "", r),
 		Observer: &backup.Observer{Item: func(i backup.Item) {
 			if i.Action != backup.Unmodified {
 				t.Errorf("%+v", i)
 			}
-			items++
+			items.Add(1)
 		}}})
 	if len(looked) > 0 || *res.Snapshot.Tree != *parent.Tree {
 		t.Errorf("looked at %v", looked)
 	}
 	sum := res.Snapshot.Summary
-	if want := int(sum.FilesUnmodified + sum.DirsUnmodified); items != want || sum.FilesUnmodified != 1260 {
-		t.Errorf("told of %d items of %d; %+v", items, want, sum)
+	if want := int(sum.FilesUnmodified + sum.DirsUnmodified); items.Load() != int64(want) || sum.FilesUnmodified != 1260 {
+		t.Errorf("told of %d items of %d; %+v", items.Load(), want, sum)
 	}
 	_, looked = again(t, r, src, &backup.Options{Parent: parent, Folders: foldercache.Open(cache, "", r), IgnoreCtime: true})
 	if len(looked) == 0 {
@@ -340,5 +359,31 @@ func without(t *testing.T, be backend.Backend, r *repo.Repo, gone index.BlobHand
 		if err := be.Remove(t.Context(), backend.Handle{Type: backend.IndexFile, Name: id.String()}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestWhatChangedJustNowIsNotRemembered changes a file twice within a tick.
+func TestWhatChangedJustNowIsNotRemembered(t *testing.T) {
+	dir := t.TempDir()
+	makeFolders(t, dir)
+	r := open(t, newBackend(t))
+	cache := filepath.Join(t.TempDir(), "folders")
+	src, err := source.Dir([]string{dir}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	settleTimes()
+	if err := os.Chmod(filepath.Join(dir, "d0", "e0", "f0"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	folders := foldercache.Open(cache, "", r)
+	res := run(t, r, src, &backup.Options{Folders: folders})
+	if err := folders.Save(); err != nil {
+		t.Fatal(err)
+	}
+	counted := &counted{Source: src, finished: make(map[string]int)}
+	_, looked := again(t, r, counted, &backup.Options{Parent: res.Snapshot, Folders: foldercache.Open(cache, "", r)})
+	if !slices.Contains(looked, "f0") {
+		t.Errorf("looked at %v", looked)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/garner-backup/garner/crypto"
 	"github.com/garner-backup/garner/index"
@@ -203,10 +204,8 @@ func (s *Store) flush() error {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
-		// What another backup left here, or is writing, is given up: at
-		// worst its records are lost.
-		_ = os.Remove(s.path + ".new")
-		f, err := os.OpenFile(s.path+".new", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		removeStale(s.path + newSuffix)
+		f, err := os.CreateTemp(dir, filepath.Base(s.path)+newSuffix) // mode 0600
 		if err != nil {
 			return err
 		}
@@ -221,6 +220,19 @@ func (s *Store) flush() error {
 	}
 	_, err := s.temp.Write(sealed)
 	return err
+}
+
+// newSuffix is that of files that are being written.
+const newSuffix = "-new-*"
+
+// removeStale removes what backups that were killed have left.
+func removeStale(pattern string) {
+	left, _ := filepath.Glob(pattern)
+	for _, name := range left {
+		if info, err := os.Lstat(name); err == nil && time.Since(info.ModTime()) > 48*time.Hour {
+			_ = os.Remove(name)
+		}
+	}
 }
 
 // Save puts the records that were added in place of those that were read. It

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"errors"
 	"path/filepath"
 	"slices"
 
@@ -83,19 +82,16 @@ func (d *realFolder) Lstat(name string, n *tree.Node) (bool, error) {
 	return d.rules.accepts(func() string { return d.path(name) }, n)
 }
 
+// ChangeTimesTell implements Surveyor. Targets inside may be anywhere.
+func (d *realFolder) ChangeTimesTell() bool {
+	return len(d.explicit) == 0 && !d.foreign && d.Folder.ReliableChangeTime()
+}
+
 // Survey implements Surveyor.
 func (d *realFolder) Survey(name string, n *tree.Node) (bool, error) {
 	ok, err := d.Lstat(name, n)
 	d.rules.owner(n)
-	return ok, changeTime(err)
-}
-
-// changeTime returns err, or an error where change times tell nothing.
-func changeTime(err error) error {
-	if err == nil && !osmeta.ReliableChangeTime {
-		return errors.ErrUnsupported
-	}
-	return err
+	return ok, err
 }
 
 func (d *realFolder) Finish(name string, n *tree.Node) error {

@@ -43,9 +43,12 @@ type Folder interface {
 	Close() error
 }
 
-// Surveyor is a Folder of a file system where the change time of an entry
-// tells of every change: of its content, its extended attributes, its target.
+// Surveyor is a Folder that may be of a file system where the change time of an
+// entry tells of every change: of its content, its extended attributes, its
+// target.
 type Surveyor interface {
+	// ChangeTimesTell reports whether it is.
+	ChangeTimesTell() bool
 	// Survey is Lstat, and adds the names of user and group: all that can
 	// differ without the change time.
 	Survey(name string, n *tree.Node) (included bool, err error)

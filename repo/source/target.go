@@ -237,13 +237,6 @@ func (d *targetFolder) Lstat(name string, n *tree.Node) (bool, error) {
 	return false, notFound("lstat", name)
 }
 
-// Survey implements Surveyor.
-func (d *targetFolder) Survey(name string, n *tree.Node) (bool, error) {
-	ok, err := d.Lstat(name, n)
-	d.rules.owner(n)
-	return ok, changeTime(err)
-}
-
 func (d *targetFolder) Finish(name string, n *tree.Node) error {
 	if t := d.target.children[name]; t != nil {
 		return t.finish(d.rules, n)

@@ -226,7 +226,7 @@ func openFile(dir int, name, prefix string, n *tree.Node) (*File, error) {
 	}
 	fill(n, &st)
 	f := &File{fd: fd, path: prefix + name}
-	if st.Blocks*512 < st.Size && st.Size >= minSparse {
+	if st.Blocks*512 < st.Size && st.Size >= minSparse && tellsHoles(fd) {
 		f.holes = new(holes)
 	}
 	return f, nil

@@ -87,3 +87,18 @@ func (h *holes) next(fd int) error {
 	h.hole, h.end = false, end
 	return nil
 }
+
+// tellsHoles reports whether the file is on a file system whose holes can be
+// trusted to be holes. ZFS took data for holes that was not written out yet
+// (OpenZFS issue 15526).
+func tellsHoles(fd int) bool {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(fd, &st); err != nil {
+		return false
+	}
+	switch int64(st.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		return true
+	}
+	return false
+}

@@ -8,14 +8,9 @@ package osmeta
 
 import (
 	"os/user"
-	"runtime"
 	"strconv"
 	"sync"
 )
-
-// ReliableChangeTime says that this system sets the change time of a file
-// whenever anything of it changes, and lets nobody else set it.
-const ReliableChangeTime = runtime.GOOS == "linux" || runtime.GOOS == "darwin" || runtime.GOOS == "freebsd"
 
 // Owners finds the names of users and groups, and remembers them. It is safe
 // for concurrent use.
