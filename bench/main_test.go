@@ -33,6 +33,13 @@ func bench(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	return out.String(), errs.String(), err
 }
 
+// benchFakes is bench for programs that are not garner: there is nothing to
+// measure limits for.
+func benchFakes(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	return bench(t, append([]string{"--no-limits"}, args...)...)
+}
+
 // withoutSync keeps a run from waiting for what other tests write.
 func withoutSync(args []string) []string {
 	if len(args) > 0 && strings.HasPrefix(args[0], "-") {
@@ -162,7 +169,7 @@ func TestRunFailsIfARestoreDiffers(t *testing.T) {
 			}
 			for _, op := range []string{"restore", "restore1"} {
 				dir := t.TempDir()
-				_, _, err = bench(t, "--peer", "restic="+path, "--corpus", "tiny", "--scenario", "none", "--scale", "0.0005", "--runs", "1",
+				_, _, err = benchFakes(t, "--peer", "restic="+path, "--corpus", "tiny", "--scenario", "none", "--scale", "0.0005", "--runs", "1",
 					"--dir", dir, "--out", filepath.Join(dir, "out"), "--op", op)
 				if err == nil || !strings.Contains(err.Error(), "of the source") {
 					t.Errorf("%s: error %v", op, err)
@@ -178,7 +185,7 @@ func TestRunFailsIfARestoreDiffers(t *testing.T) {
 func TestRunReportsWhatFailed(t *testing.T) {
 	path, _ := fakePeer(t, `if [ "$op" = ls ]; then echo "no such thing" >&2; exit 7; fi`)
 	dir := t.TempDir()
-	_, _, err := bench(t, "--peer", "restic="+path, "--corpus", "tiny", "--scenario", "none", "--scale", "0.0005", "--runs", "1", "--dir", dir, "--out", dir)
+	_, _, err := benchFakes(t, "--peer", "restic="+path, "--corpus", "tiny", "--scenario", "none", "--scale", "0.0005", "--runs", "1", "--dir", dir, "--out", dir)
 	if err == nil || !strings.Contains(err.Error(), "exit code 7") || !strings.Contains(err.Error(), "no such thing") {
 		t.Errorf("error %v", err)
 	}
@@ -197,7 +204,7 @@ func TestInterruptCleansUp(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 	}()
-	err := execute(ctx, []string{"--peer", "restic=" + path, "--corpus", "tiny", "--scenario", "none", "--scale", "0.0005", "--dir", dir, "--out", dir}, os.Stdout, os.Stderr)
+	err := execute(ctx, []string{"--no-limits", "--peer", "restic=" + path, "--corpus", "tiny", "--scenario", "none", "--scale", "0.0005", "--dir", dir, "--out", dir}, os.Stdout, os.Stderr)
 	if err == nil {
 		t.Fatal("no error")
 	}
@@ -250,7 +257,7 @@ func TestTwoRunsInOneFolderAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	path, _ := fakePeer(t, "")
-	_, _, err = bench(t, "--peer", "restic="+path, "--dir", dir, "--out", dir)
+	_, _, err = benchFakes(t, "--peer", "restic="+path, "--dir", dir, "--out", dir)
 	if err == nil || !strings.Contains(err.Error(), "another bench") {
 		t.Errorf("error %v", err)
 	}

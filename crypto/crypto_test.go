@@ -334,3 +334,18 @@ func sizeName(n int) string {
 	}
 	return "2KiB"
 }
+
+// TestDearParametersAreRefused meets key files that would take all memory, or
+// hours.
+func TestDearParametersAreRefused(t *testing.T) {
+	for _, p := range []KDFParams{{N: 16, R: 1, P: 1 << 28}, {N: 1 << 20, R: 8, P: 1 << 12}, {N: 1 << 24, R: 8, P: 1}, {N: 15, R: 8, P: 1}} {
+		if _, err := deriveKey("test", make([]byte, SaltSize), p); err == nil {
+			t.Errorf("%+v was accepted", p)
+		}
+	}
+	for _, p := range []KDFParams{{N: 1 << 15, R: 8, P: 40}, {N: 1 << 20, R: 8, P: 4}} { // dear, but somebody may want it
+		if err := p.validate(); err != nil {
+			t.Errorf("%+v: %v", p, err)
+		}
+	}
+}
