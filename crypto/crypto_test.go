@@ -2,6 +2,7 @@ package crypto
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	//lint:ignore SA1019 the format uses the bare authenticator
+	"golang.org/x/crypto/poly1305"
 	"golang.org/x/crypto/scrypt"
 	"pgregory.net/rapid"
 )
@@ -309,6 +312,22 @@ func BenchmarkSeal(b *testing.B) {
 				buf = key.Seal(buf[:0], plain)
 			}
 		})
+		b.Run(sizeName(size)+"/limit", func(b *testing.B) { benchmarkPrimitives(b, size) })
+	}
+}
+
+// benchmarkPrimitives does what sealing and opening can't do without: the
+// cipher and the authenticator, over the same bytes.
+func benchmarkPrimitives(b *testing.B, size int) {
+	key, buf := NewKey(), make([]byte, size)
+	iv := make([]byte, IVSize)
+	ctr := cipher.NewCTR(key.block, iv)
+	var tag [MACSize]byte
+	var oneTime [32]byte
+	b.SetBytes(int64(size))
+	for b.Loop() {
+		ctr.XORKeyStream(buf, buf)
+		poly1305.Sum(&tag, buf, &oneTime)
 	}
 }
 
