@@ -203,6 +203,18 @@ func makeFolders(t *testing.T, dir string) {
 	}
 }
 
+// entriesOf is a source of what is in a folder. That of the folder itself would
+// have those above it too, which other tests change.
+func entriesOf(t *testing.T, dir string) source.Source {
+	t.Helper()
+	t.Chdir(dir)
+	src, err := source.Dir([]string{"."}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src
+}
+
 // settleTimes lets a change be told by times from what came before: they are
 // as coarse as the kernel's clock tick.
 func settleTimes() { time.Sleep(30 * time.Millisecond) }
@@ -219,10 +231,6 @@ func TestRememberedFoldersGiveTheSameTrees(t *testing.T) {
 	r := open(t, be)
 	cache := filepath.Join(t.TempDir(), "folders")
 	rnd := rand.New(rand.NewPCG(1, 2))
-	src, err := source.Dir([]string{dir}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var parent *snapshot.Snapshot
 	for round := range 40 {
 		what := "first"
@@ -231,6 +239,7 @@ func TestRememberedFoldersGiveTheSameTrees(t *testing.T) {
 			what = change(t, rnd, dir)
 			settleTimes()
 		}
+		src := entriesOf(t, dir)
 		folders := foldercache.Open(cache, "", r)
 		got := run(t, r, src, &backup.Options{Parent: parent, Folders: folders})
 		if err := folders.Save(); err != nil {
@@ -258,10 +267,7 @@ func rememberedRepo(t *testing.T) (be backend.Backend, r *repo.Repo, src *counte
 	be = newBackend(t)
 	r = open(t, be)
 	cache = filepath.Join(t.TempDir(), "folders")
-	plain, err := source.Dir([]string{dir}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	plain := entriesOf(t, dir)
 	src = &counted{Source: plain, finished: make(map[string]int)}
 	settleTimes()
 	folders := foldercache.Open(cache, "", r)
@@ -368,10 +374,7 @@ func TestWhatChangedJustNowIsNotRemembered(t *testing.T) {
 	makeFolders(t, dir)
 	r := open(t, newBackend(t))
 	cache := filepath.Join(t.TempDir(), "folders")
-	src, err := source.Dir([]string{dir}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	src := entriesOf(t, dir)
 	settleTimes()
 	if err := os.Chmod(filepath.Join(dir, "d0", "e0", "f0"), 0o600); err != nil {
 		t.Fatal(err)
